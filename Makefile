@@ -1,0 +1,43 @@
+# Thin on purpose: each target is one command. `make rehearse` and `make test` are what people and CI rely on.
+.DEFAULT_GOAL := help
+VENV := .venv
+PY := $(VENV)/bin/python
+UV := $(or $(shell command -v uv),$(VENV)-uv/bin/uv)
+
+.PHONY: help rehearse rehearse-down test fmt lint bench lock
+
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+$(VENV)-uv/bin/uv:
+	python3 -m venv $(VENV)-uv && $(VENV)-uv/bin/pip install --quiet uv
+
+$(VENV)/.ok: requirements.lock pyproject.toml | $(filter $(VENV)-uv/bin/uv,$(UV))
+	$(UV) venv --quiet --allow-existing --python '>=3.11' $(VENV)
+	$(UV) pip sync --quiet --require-hashes --python $(PY) requirements.lock
+	@touch $@
+
+rehearse: $(VENV)/.ok ## build the lab, deploy to it with the real commands, prove it
+	$(PY) -m lab up
+	$(PY) -m lab rehearse
+
+rehearse-down: $(VENV)/.ok ## leave the machine as it was
+	$(PY) -m lab down
+
+lint: $(VENV)/.ok
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+test: lint ## all tests; what CI runs
+	$(VENV)/bin/pytest tests
+
+fmt: $(VENV)/.ok ## format and fix what can be fixed
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+bench: $(VENV)/.ok ## the figures of README, measured here
+	$(PY) -m lab bench
+
+lock: $(VENV)/.ok ## write requirements.lock anew: versions and hashes, no addresses
+	$(UV) pip compile --quiet --upgrade --generate-hashes --no-annotate --no-header --python-version 3.11 --group dev pyproject.toml -o requirements.lock

@@ -1,0 +1,1 @@
+"""Twenty CRM on a droplet: settings, patchset, releases, and the pyinfra facts and operations that put them there."""
