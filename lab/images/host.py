@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 
 CA_DIRECTORY = Path("/usr/local/share/ca-certificates")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-PROGRAMS = {"mmdebstrap": "mmdebstrap", "unshare": "util-linux", "mount": "mount", "npm": "npm", "apt-get": "apt"}
+PROGRAMS = {"mmdebstrap": "mmdebstrap", "unshare": "util-linux", "mount": "mount", "npm": "npm"}
 
 
 class HostError(RuntimeError):
@@ -99,11 +99,9 @@ def inspect(suites: tuple[str, ...]) -> Host:
     """Facts of this machine; ``HostError`` when it is no root on Debian with the programs that are needed."""
     if os.geteuid() != 0:
         raise HostError("building the lab's images needs root (overlay mounts, chroot); run it as root")
-    missing = sorted({package for program, package in PROGRAMS.items() if not shutil.which(program)})
-    if "apt" in missing:
+    if not shutil.which("apt-get"):
         raise HostError("building the lab's images needs a Debian machine (no apt-get here)")
-    if missing:
-        _install(missing)
+    install(PROGRAMS)
     machine = platform.machine()
     if machine not in ARCHITECTURES:
         raise HostError(f"no base images for {machine}; known: {', '.join(ARCHITECTURES)}")
@@ -118,8 +116,11 @@ def inspect(suites: tuple[str, ...]) -> Host:
     )
 
 
-def _install(packages: list[str]) -> None:
-    """Bring Debian packages to this machine, as every part of the lab does on demand."""
+def install(programs: dict[str, str]) -> None:
+    """Bring missing programs to this machine: ``{program: Debian package}``; ``HostError`` when apt cannot."""
+    packages = sorted({package for program, package in programs.items() if not shutil.which(program)})
+    if not packages:
+        return
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-qq", "--no-install-recommends", *packages]):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
