@@ -43,15 +43,13 @@ def publishable_key_host(key: str) -> str:
         raise ValueError("a publishable key starts with pk_test_ or pk_live_; copy it from Clerk's dashboard, API keys")
     encoded = match[2].rstrip("=")
     try:
-        host = base64.urlsafe_b64decode(
-            (encoded + "=" * (-len(encoded) % 4)).translate(str.maketrans("+/", "-_"))
-        ).decode("ascii")
+        host = base64.urlsafe_b64decode((encoded + "=" * (-len(encoded) % 4)).translate(str.maketrans("+/", "-_"))).decode(
+            "ascii"
+        )
     except (binascii.Error, UnicodeDecodeError):
         host = ""
     if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+\$", host):
-        raise ValueError(
-            "the part after the prefix does not decode to a host name; copy the key again from Clerk's dashboard"
-        )
+        raise ValueError("the part after the prefix does not decode to a host name; copy the key again from Clerk's dashboard")
     return host[:-1]
 
 
@@ -80,9 +78,7 @@ def _url(value: str) -> str:
 
 def _public_key(value: str) -> str:
     if value and not re.fullmatch(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+) [A-Za-z0-9+/=]+( .*)?", value):
-        raise ValueError(
-            "give one public host key line, as `ssh-keyscan HOST` prints it after the address: ssh-ed25519 AAAA..."
-        )
+        raise ValueError("give one public host key line, as `ssh-keyscan HOST` prints it after the address: ssh-ed25519 AAAA...")
     return " ".join(value.split()[:2])
 
 
@@ -126,9 +122,7 @@ class Settings(BaseSettings):
 
     # -- where ---------------------------------------------------------------------------------------------------------
     droplet_host: str = Field(PRODUCTION_HOST, description="Address of the server that runs the CRM.")
-    droplet_ssh_user: str = Field(
-        "root", description="Who to log in as; another user than root needs sudo without a password."
-    )
+    droplet_ssh_user: str = Field("root", description="Who to log in as; another user than root needs sudo without a password.")
     droplet_ssh_port: SshPort = Field(22, description="Port of its sshd.")
     droplet_ssh_key: KeyFile = Field(None, description="Private key file; empty: your SSH agent and default keys.")
     droplet_host_key: Annotated[str, AfterValidator(_public_key)] = Field(
@@ -144,25 +138,19 @@ class Settings(BaseSettings):
     builder_host_key: Annotated[str, AfterValidator(_public_key)] = Field(
         "", description="As for the droplet; needed unless @local."
     )
-    build_on_droplet: bool = Field(
-        False, description="Allow BUILDER_HOST to be the droplet itself: the front build takes 8 GB."
-    )
+    build_on_droplet: bool = Field(False, description="Allow BUILDER_HOST to be the droplet itself: the front build takes 8 GB.")
     docker_packages: Literal["distribution", "docker"] = Field(
         "distribution",
         description="Docker Engine from the distribution (Debian 13, Ubuntu) or from Docker's own repository (needed on Debian 12).",
     )
-    docker_apt_url: str = Field(
-        "https://download.docker.com/linux", description="Docker's own repository or a mirror of it."
-    )
+    docker_apt_url: str = Field("https://download.docker.com/linux", description="Docker's own repository or a mirror of it.")
 
     # -- Twenty --------------------------------------------------------------------------------------------------------
     twenty_source: str = Field(
         "https://github.com/twentyhq/twenty.git",
         description="Git address of Twenty, or a directory with a clean checkout (never modified).",
     )
-    twenty_ref: str = Field(
-        "v1.10.0", description="Tag, branch or commit; ignored for a directory that is no git checkout."
-    )
+    twenty_ref: str = Field("v1.10.0", description="Tag, branch or commit; ignored for a directory that is no git checkout.")
     twenty_version: Annotated[str, AfterValidator(_version)] = Field(
         "1.10.0",
         description="Released version of that ref (major.minor.patch); Twenty's upgrade decides by it what to migrate.",
@@ -182,9 +170,7 @@ class Settings(BaseSettings):
         "wosool-ai/twenty-crm", description="Namespace and name there."
     )
     registry_username: str = Field(description="Who pushes and pulls.")
-    registry_password: SecretStr = Field(
-        description="Password or access token (for Docker Hub: a token with read and write)."
-    )
+    registry_password: SecretStr = Field(description="Password or access token (for Docker Hub: a token with read and write).")
     registry_ca_file: KeyFile = Field(
         None, description="CA certificate of a registry with a private one; installed for Docker on both machines."
     )
@@ -205,28 +191,24 @@ class Settings(BaseSettings):
     next_public_clerk_publishable_key: Annotated[str, AfterValidator(_publishable_key)] = Field(
         description="pk_test_... (development; the only kind that works on a bare address) or pk_live_... (needs https and a domain)."
     )
-    clerk_secret_key: Annotated[
-        SecretStr, _prefixed("sk_test_ or sk_live_", "API keys", r"sk_(test|live)_[A-Za-z0-9_-]{8,}")
-    ] = Field(description="Server only.")
-    clerk_webhook_secret: Annotated[SecretStr, _prefixed("whsec_", "Webhooks", r"whsec_[A-Za-z0-9+/]{16,}={0,2}")] = (
-        Field(description="Signing secret of the webhook endpoint.")
+    clerk_secret_key: Annotated[SecretStr, _prefixed("sk_test_ or sk_live_", "API keys", r"sk_(test|live)_[A-Za-z0-9_-]{8,}")] = (
+        Field(description="Server only.")
+    )
+    clerk_webhook_secret: Annotated[SecretStr, _prefixed("whsec_", "Webhooks", r"whsec_[A-Za-z0-9+/]{16,}={0,2}")] = Field(
+        description="Signing secret of the webhook endpoint."
     )
     clerk_webhook_url: str = Field(
         "", description=f"Address that Clerk calls; empty: <SERVER_URL>{WEBHOOK_PATH}. Anything else is refused."
     )
 
     # -- storage and e-mail --------------------------------------------------------------------------------------------
-    storage_type: Literal["local", "s3"] = Field(
-        "local", description="Where uploads live: a volume on the droplet, or S3."
-    )
+    storage_type: Literal["local", "s3"] = Field("local", description="Where uploads live: a volume on the droplet, or S3.")
     storage_s3_region: str = Field("", description="For s3.")
     storage_s3_name: str = Field("", description="For s3: the bucket.")
     storage_s3_endpoint: str = Field("", description="For s3 that is not Amazon's.")
     storage_s3_access_key_id: str = Field("", description="For s3.")
     storage_s3_secret_access_key: OptionalSecret = Field(None, description="For s3.")
-    email_driver: Literal["logger", "smtp"] = Field(
-        "logger", description="logger writes mails to the log; smtp sends them."
-    )
+    email_driver: Literal["logger", "smtp"] = Field("logger", description="logger writes mails to the log; smtp sends them.")
     email_from_address: str = Field("", description="For smtp.")
     email_from_name: str = Field("", description="For smtp.")
     email_smtp_host: str = Field("", description="For smtp.")
@@ -244,12 +226,8 @@ class Settings(BaseSettings):
         512, description="Left to the system and Docker; limits and this must fit the droplet's memory."
     )
     minimum_disk_mb: Megabytes = Field(10_000, description="Free space that a deploy asks for under /var/lib, MB.")
-    migration_timeout_s: int = Field(
-        900, ge=30, le=86_400, description="Time that Twenty's migrations may take, seconds."
-    )
-    health_timeout_s: int = Field(
-        180, ge=5, le=3600, description="Time that a service may take to become healthy, seconds."
-    )
+    migration_timeout_s: int = Field(900, ge=30, le=86_400, description="Time that Twenty's migrations may take, seconds.")
+    health_timeout_s: int = Field(180, ge=5, le=3600, description="Time that a service may take to become healthy, seconds.")
     release_retention: int = Field(5, ge=2, le=100, description="How many past releases are kept on the droplet.")
     lock_minutes: int = Field(120, ge=1, le=1440, description="After this time a deploy's lock counts as left behind.")
 
@@ -328,15 +306,11 @@ def _inconsistencies(s: Settings, refused: set[str]) -> list[Problem]:
         bare_address = _is_address(url.hostname or "")
         if url.hostname in {"localhost", "127.0.0.1", "::1"}:
             found.append(
-                Problem(
-                    "SERVER_URL", f"{s.public_url} is not reachable for visitors; give the droplet's public address"
-                )
+                Problem("SERVER_URL", f"{s.public_url} is not reachable for visitors; give the droplet's public address")
             )
         elif bare_address and url.hostname != s.droplet_host:
             found.append(
-                Problem(
-                    "SERVER_URL", f"{url.hostname} is not the droplet ({s.droplet_host}); visitors would land elsewhere"
-                )
+                Problem("SERVER_URL", f"{url.hostname} is not the droplet ({s.droplet_host}); visitors would land elsewhere")
             )
         if bare_address and url.scheme == "https":
             found.append(Problem("SERVER_URL", "https needs a domain name; use http on a bare address"))
@@ -366,9 +340,7 @@ def _inconsistencies(s: Settings, refused: set[str]) -> list[Problem]:
         )
     if not s.droplet_host_key:
         found.append(
-            Problem(
-                "DROPLET_HOST_KEY", "empty; run `ssh-keyscan -t ed25519 HOST` and compare with the provider's console"
-            )
+            Problem("DROPLET_HOST_KEY", "empty; run `ssh-keyscan -t ed25519 HOST` and compare with the provider's console")
         )
     if not s.builder_is_local and not s.builder_host_key:
         found.append(Problem("BUILDER_HOST_KEY", f"needed, since BUILDER_HOST is {s.builder_host}"))
@@ -456,9 +428,7 @@ def load(environ: dict[str, str] | None = None) -> Settings:
     named = {p.setting.split(" ")[0] for p in problems}
     if environ.get(LAB_VARIABLE) and values.get("DROPLET_HOST", PRODUCTION_HOST) == PRODUCTION_HOST:
         problems.append(
-            Problem(
-                "DROPLET_HOST", f"{LAB_VARIABLE} is set: a test or rehearsal never runs against the production address"
-            )
+            Problem("DROPLET_HOST", f"{LAB_VARIABLE} is set: a test or rehearsal never runs against the production address")
         )
     settings = None
     try:
@@ -469,11 +439,7 @@ def load(environ: dict[str, str] | None = None) -> Settings:
             values.pop(name, None)
             if name not in named:
                 missing = detail["type"] == "missing"
-                text = (
-                    "missing; " + (NAMES[name].description or "")
-                    if missing
-                    else detail["msg"].removeprefix("Value error, ")
-                )
+                text = "missing; " + (NAMES[name].description or "") if missing else detail["msg"].removeprefix("Value error, ")
                 problems.append(Problem(name, text))
                 named.add(name)
         # what single values hide is looked for all the same, with neutral values in place of the refused ones
@@ -512,13 +478,7 @@ def render_env_example() -> str:
             lines += [f"{name}="]
         else:
             default = field.get_default(call_default_factory=True)
-            text = (
-                ""
-                if default is None or default == {}
-                else str(default).lower()
-                if isinstance(default, bool)
-                else str(default)
-            )
+            text = "" if default is None or default == {} else str(default).lower() if isinstance(default, bool) else str(default)
             lines += [f"# {name}={text}"]
     return "\n".join(lines) + "\n"
 
