@@ -337,11 +337,24 @@ def compose_services(
 
 
 def _up(directory: str, services: list[str], timeout: int) -> str:
-    file = shlex.quote(f"{directory}/compose.yaml")
+    """Shell command: bring services up and wait until Docker calls each of them healthy.
+
+    Ends early where a container keeps dying; ``compose up --wait`` would sit out the whole time, and fails for a service
+    that has no health check.
+    """
+    compose = f"docker compose --file {shlex.quote(f'{directory}/compose.yaml')}"
+    names = " ".join(services)
     return (
-        f"docker compose --file {file} up --detach --no-deps --quiet-pull --wait --wait-timeout {timeout} "
-        + " ".join(services)
-        + " 2>&1"
+        f"{compose} up --detach --no-deps --quiet-pull {names} 2>&1 || exit 1; "
+        f"end=$(($(date +%s) + {timeout})); "
+        f"while :; do "
+        f"  states=$(docker inspect --format '{{{{.State.Status}}}} {{{{if .State.Health}}}}{{{{.State.Health.Status}}}}{{{{end}}}} "
+        f"{{{{.RestartCount}}}}' $({compose} ps --all --quiet {names})) || exit 1; "
+        f'  [ "$(echo "$states" | grep -c "^running healthy ")" = {len(services)} ] && exit 0; '
+        f"  if echo \"$states\" | awk '$NF >= 3 {{exit 1}}'; then :; else echo 'a container keeps dying'; exit 1; fi; "
+        f'  [ "$(date +%s)" -ge "$end" ] && {{ echo "not healthy after {timeout} s"; exit 1; }}; '
+        f"  sleep 0.3; "
+        f"done"
     )
 
 

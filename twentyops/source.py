@@ -38,11 +38,9 @@ class Source:
     """Git directory that holds the commit, ``None`` for a plain directory."""
 
     def export(self, destination: Path) -> None:
-        """Write the tree at that commit into ``destination``, which must not exist."""
+        """Write the tree at that commit into ``destination``, which must not exist; for git only."""
         if self.repository is None:
-            skip = shutil.ignore_patterns("node_modules", ".git")
-            shutil.copytree(self.location, destination, symlinks=True, ignore=skip)
-            return
+            raise ValueError(f"{self.location} is no checkout; the patchset reads it as it is")
         destination.mkdir(parents=True)
         index = destination.parent / f"{destination.name}.index"
         environ = {"GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(destination)}
@@ -133,6 +131,9 @@ def patched_tree(source: Source, content_hash: str) -> Path:
     if destination.is_dir():
         return destination
     trees.mkdir(parents=True, exist_ok=True)
+    if source.repository is None:
+        patchset.apply(Path(source.location), destination)
+        return destination
     plain = trees / f"{content_hash[:16]}.{os.getpid()}.source"
     try:
         fetch(source)
