@@ -25,7 +25,6 @@ SKIPPED = (
     "proc",
     "sys",
     "dev",
-    "run",
     "tmp",
     "mnt",
     "var/cache/apt",
