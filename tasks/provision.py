@@ -15,6 +15,8 @@ DAEMON = {
     "log-opts": {"max-size": "10m", "max-file": "3"},
     "live-restore": True,
 }
+BUILDER_DAEMON = {**DAEMON, "features": {"containerd-snapshotter": True}}
+"""The containerd image store is what lets BuildKit keep its cache in the registry."""
 AUTO_UPGRADES = 'APT::Periodic::Update-Package-Lists "1";\nAPT::Periodic::Unattended-Upgrade "1";\n'
 JOURNAL = "[Journal]\nSystemMaxUse=500M\nMaxRetentionSec=1month\n"
 
@@ -29,7 +31,7 @@ def droplet() -> None:
         # a container shares the outer machine's clock and swap, and may set neither
         systemd.service(name="Time from the network", service="systemd-timesyncd", running=True, enabled=True)
         operations.swap_file(name="Swap", path="/swapfile", size_mb=distributions.swap_mb(state["memory_mb"]))
-    _docker(state)
+    _docker(state, DAEMON)
 
 
 @deploy("Provision the builder")
@@ -38,7 +40,7 @@ def builder() -> None:
     if plan.current().settings.builder_is_local:
         return
     _packages()
-    _docker(host.get_fact(facts.HostState))
+    _docker(host.get_fact(facts.HostState), BUILDER_DAEMON)
 
 
 def _packages() -> None:
@@ -64,7 +66,7 @@ def _limits() -> None:
     systemd.service(name="Journal reads them", service="systemd-journald", restarted=True, _if=journal.did_change)
 
 
-def _docker(state: dict) -> None:
+def _docker(state: dict, daemon: dict) -> None:
     settings = plan.current().settings
     recipe = distributions.docker_recipe(
         state["os"], state["os_version"], state["codename"], settings.docker_packages, settings.docker_apt_url,
@@ -80,7 +82,7 @@ def _docker(state: dict) -> None:
             mode="644",
             create_remote_dir=True,
         )
-    operations.docker_daemon(name="Docker runs with our limits", config=json.dumps(DAEMON, indent=2) + "\n")
+    operations.docker_daemon(name="Docker runs with our limits", config=json.dumps(daemon, indent=2) + "\n")
     operations.registry_login(
         name="Login to the registry",
         registry=settings.registry,

@@ -44,8 +44,12 @@ def explain(log: str) -> str:
     return "\n".join(f"    {lines[i]}" for i in shown[-45:]) + f"\n  {remedy}"
 
 
-def build_command(plan: Plan, tree: str, log: str, contexts: dict[str, str]) -> str:
-    """Shell command that builds from ``tree`` with BuildKit, keeps the whole log and shows its landmarks. Pure."""
+def build_command(plan: Plan, tree: str, log: str, contexts: dict[str, str], cache_export: bool) -> str:
+    """Shell command that builds from ``tree`` with BuildKit, keeps the whole log and shows its landmarks. Pure.
+
+    ``cache_export``: every layer goes to the registry as cache too; only Docker's containerd image store can do that.
+    Without ``--provenance=false`` that store makes an index whose digest differs at every build of the same content.
+    """
     arguments = {**plan.build_arguments(), "TWENTYOPS_CONTENT_HASH": plan.content_hash}
     cache = f"{plan.settings.repository}:buildcache"
     words = ["docker", "buildx", "build", "--progress=plain", "--file", f"{tree}/{source.DOCKERFILE}", "--tag", plan.image_tag]
@@ -58,7 +62,9 @@ def build_command(plan: Plan, tree: str, log: str, contexts: dict[str, str]) -> 
             "--label",
             f"org.opencontainers.image.base.digest={reference}",
         ]
-    words += ["--cache-from", f"type=registry,ref={cache}", "--cache-to", "type=inline", "--load", tree]
+    words += ["--provenance=false", "--cache-from", f"type=registry,ref={cache}"]
+    words += ["--cache-to", f"type=registry,ref={cache},mode=max,ignore-error=true" if cache_export else "type=inline"]
+    words += ["--load", tree]
     build = " ".join(shlex.quote(word) for word in words)
     script = (
         f"set -o pipefail; mkdir -p {shlex.quote(str(Path(log).parent))}; "
@@ -78,7 +84,8 @@ def build(plan: Plan) -> str | None:
         if problem := _send(tree, there):
             return problem
     logger.info(f"{host.print_prefix}building {plan.image_tag}; whole log: {log} on the builder")
-    succeeded, output = ops.remote(build_command(plan, there, log, contexts), timeout=BUILD_TIMEOUT_S, show=True)
+    exports = ops.remote("docker info --format '{{json .DriverStatus}}' | grep -q containerd.snapshotter")[0]
+    succeeded, output = ops.remote(build_command(plan, there, log, contexts, exports), timeout=BUILD_TIMEOUT_S, show=True)
     if succeeded:
         return None
     _, text = ops.remote(f"tail -n 400 {shlex.quote(log)}")
@@ -109,7 +116,8 @@ def _send(tree: Path, destination: str) -> str | None:
 def push(plan: Plan) -> str | None:
     """Push the built image and read its digest back; a text is the reason why it failed.
 
-    Through the Docker SDK: it reports a refused push as an event of the stream, never as an exception.
+    Through the Docker SDK: it reports a refused push as an event of the stream, never as an exception. The digest comes in
+    ``aux`` from Docker's classic image store and in a status line from the containerd one.
     """
     s = plan.settings
     login = {"username": s.registry_username, "password": s.registry_password.get_secret_value()}
@@ -121,7 +129,8 @@ def push(plan: Plan) -> str | None:
             for event in client.images.push(s.repository, tag=plan.tag, stream=True, decode=True, auth_config=login):
                 if "error" in event:
                     return f"the registry refused the push of {plan.image_tag}: {event['error']}\n{explain(event['error'])}"
-                digest = event.get("aux", {}).get("Digest", digest)
+                told = re.search(r"digest: (sha256:[0-9a-f]{64})", event.get("status", ""))
+                digest = event.get("aux", {}).get("Digest") or (told[1] if told else digest)
         except (APIError, DockerException) as error:
             return f"Docker on the builder could not push {plan.image_tag}: {error}"
     if not digest:

@@ -280,11 +280,17 @@ def twenty_migrations(
         # a run whose control machine died may still be at work: two at once would hurt, so it is ended first
         remote(f"docker rm --force {name} > /dev/null 2>&1 || true")
         compose = f"docker compose --file {shlex.quote(directory() + '/compose.yaml')}"
-        succeeded, output = remote(f"{compose} run --rm --no-deps --name {name} migrate 2>&1", timeout=timeout, show=True)
+        log = f"{HOME}/migrate.log"
+        script = (
+            f"set -o pipefail; umask 077; {compose} run --rm --no-deps --name {name} migrate 2>&1 | tee {log} "
+            "| { grep --line-buffered ^twentyops-migrate: || :; }"
+        )
+        succeeded, output = remote(f"bash -c {shlex.quote(script)}", timeout=timeout, show=True)
         if not succeeded:
             remote(f"docker rm --force {name} > /dev/null 2>&1 || true")
-            tail = "\n".join(f"    {line}" for line in output.splitlines()[-25:])
-            return f"Twenty's migrations failed; the last lines:\n{tail}\nThe database was not marked; running services were not touched."
+            _, lines = remote(f"tail -n 25 {log}")
+            tail = "\n".join(f"    {line}" for line in [*lines.splitlines(), *output.splitlines()[-1:]])
+            return f"Twenty's migrations failed; the last lines:\n{tail}\nThe database was not marked; running services were not touched. Whole log: {log}"
         mark = f"comment on database {database} is '{image()}'"
         succeeded, output = remote(
             f"docker exec {postgres} psql -U postgres -d postgres -v ON_ERROR_STOP=1 -qc {shlex.quote(mark)}"

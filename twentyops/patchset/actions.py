@@ -26,9 +26,7 @@ _REST_OF_CODE_LINE = re.compile(r"[ \t]*[;,]?[ \t]*(//.*|/\*.*\*/[ \t]*)?")
 _COMMENT_LEFT = re.compile(r"[ \t]*(//.*|/\*.*\*/[ \t]*)?")
 
 
-def edits_at(
-    document: Document, rule: Rule, place: Place, others: Sequence[str], resolutions: Mapping[str, str]
-) -> list[Edit]:
+def edits_at(document: Document, rule: Rule, place: Place, others: Sequence[str], resolutions: Mapping[str, str]) -> list[Edit]:
     """Edits of one rule at one place; an empty list where they are there already.
 
     + others: fixed texts that sibling rules put into the same file, looked past when this rule looks for its own
@@ -123,9 +121,7 @@ def _backward(text: str, at: int, literal: str) -> int | None:
     return at
 
 
-def _stands(
-    step: Callable[[str, int, str], int | None], text: str, at: int, literal: str, others: Sequence[str]
-) -> bool:
+def _stands(step: Callable[[str, int, str], int | None], text: str, at: int, literal: str, others: Sequence[str]) -> bool:
     """Whether ``literal`` stands next to ``at``, possibly behind texts of sibling rules."""
     while True:
         if step(text, at, literal) is not None:
@@ -198,9 +194,7 @@ def _replace(document: Document, place: Place, rule: Rule) -> list[Edit]:
     if value.strip() and _shape(value, _holes(rule)).fullmatch(current.strip()):
         return []
     template = value.removesuffix("\n") if not current.endswith("\n") else value
-    return [
-        Edit(place.start, place.end, _fill(document, place, _hanging_keep(template, document.indent_at(place.start))))
-    ]
+    return [Edit(place.start, place.end, _fill(document, place, _hanging_keep(template, document.indent_at(place.start))))]
 
 
 def _hanging_keep(template: str, indent: str) -> str:
@@ -281,9 +275,7 @@ def add_import(document: Document, text: str) -> list[Edit]:
     if (wanted and len(have) == len(wanted)) or (not wanted and source in sources):
         return []
     if have:
-        raise Conflict(
-            f"{', '.join(sorted(have))} from '{source}' is imported already, the rest of the statement is not"
-        )
+        raise Conflict(f"{', '.join(sorted(have))} from '{source}' is imported already, the rest of the statement is not")
     if statements:
         last = place_of(statements[-1])
         end = document.line_end(last.end)
@@ -443,9 +435,7 @@ def _add_json_members(document: Document, node: SgNode, keys: dict[str, SgNode],
     if at_end:
 
         def render(indent: str) -> str:
-            pairs = (
-                f"{json.dumps(k, ensure_ascii=False)}: {_json(missing[k], indent, _unit(document))}" for k in at_end
-            )
+            pairs = (f"{json.dumps(k, ensure_ascii=False)}: {_json(missing[k], indent, _unit(document))}" for k in at_end)
             return f",\n{indent}".join(pairs)
 
         result += _add_member(document, node, render)

@@ -29,9 +29,7 @@ def _parser() -> argparse.ArgumentParser:
             "--patchset", type=Path, default=ROOT, metavar="DIR", help="rules/ and overlay/ (default: %(default)s)"
         )
         if name == "apply":
-            command.add_argument(
-                "--out", type=Path, required=True, metavar="DST", help="absent, empty, or made by apply"
-            )
+            command.add_argument("--out", type=Path, required=True, metavar="DST", help="absent, empty, or made by apply")
         if name in ("check", "apply"):
             command.add_argument("--json", action="store_true", help="the report as JSON on standard output")
     return parser
@@ -87,10 +85,6 @@ def _apply(source: Path, out: Path, patchset: Patchset, as_json: bool) -> int:
     if as_json:
         print(report.as_json(worked))
     else:
-        note = (
-            "the source was patched already"
-            if worked.already_patched
-            else f"{len(worked.changes)} files changed or added"
-        )
+        note = "the source was patched already" if worked.already_patched else f"{len(worked.changes)} files changed or added"
         print(f"{out}: {note}; {report.summary(worked)} ({MARKER} names the patchset)")
     return FINE

@@ -147,9 +147,7 @@ class Document:
 
 
 # Leaves that grammars make without text on purpose: no sign of a broken file.
-_EMPTY_LEAVES = frozenset(
-    {"program", "document", "stylesheet", "template_chars", "heredoc_body", "string_content", "fragment"}
-)
+_EMPTY_LEAVES = frozenset({"program", "document", "stylesheet", "template_chars", "heredoc_body", "string_content", "fragment"})
 
 
 def _may_be_empty(node: SgNode) -> bool:

@@ -100,8 +100,7 @@ class Patchset:
                     overlay[item.path] = OverlayFile((folder / item.path).read_bytes(), item.executable)
         edited = {path for rule_file in files for path in (rule_file.file, *rule_file.also_at)}
         problems += [
-            f"overlay/{path}: is edited by rules as well; a file is ours or upstream's"
-            for path in edited & set(overlay)
+            f"overlay/{path}: is edited by rules as well; a file is ours or upstream's" for path in edited & set(overlay)
         ]
         if MARKER in edited | set(overlay):
             problems.append(f"{MARKER}: is the engine's own file")
@@ -192,11 +191,7 @@ def _judge(document: Document, rule: Rule, others: list[str], resolutions: Mappi
             return _Verdict("already-applied", "its mark is there", tuple(document.line_of(p.start) for p in marks))
     if rule.action == "add_import":
         edits = add_import(document, rule.add_import or "")
-        return (
-            _Verdict("ok", "the imports", edits=tuple(edits))
-            if edits
-            else _Verdict("already-applied", "imported already")
-        )
+        return _Verdict("ok", "the imports", edits=tuple(edits)) if edits else _Verdict("already-applied", "imported already")
     if rule.find is None:
         places = [end_of_file(document)]
         find: BaseModel | None = None
@@ -219,9 +214,7 @@ def _judge(document: Document, rule: Rule, others: list[str], resolutions: Mappi
         return _Verdict("already-applied", "its text is there", lines)
     if done:
         return _Verdict("ambiguous", f"applied at {done} of {len(each)} places", lines)
-    return _Verdict(
-        "ok", describe(find) if find is not None else "the end of the file", lines, tuple(e for x in each for e in x)
-    )
+    return _Verdict("ok", describe(find) if find is not None else "the end of the file", lines, tuple(e for x in each for e in x))
 
 
 def _row(path: str, rule: Rule, verdict: _Verdict) -> Row:
@@ -432,9 +425,7 @@ class _Search:
             raw = place.read_bytes()
         except OSError:
             return 0, None
-        likely = [
-            rule for rule in rules if any(choice and all(word in raw for word in choice) for choice in words[rule.id])
-        ]
+        likely = [rule for rule in rules if any(choice and all(word in raw for word in choice) for choice in words[rule.id])]
         if not likely:
             return 0, None
         try:

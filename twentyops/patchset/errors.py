@@ -20,9 +20,7 @@ class RulesError(PatchsetError):
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
-        super().__init__(
-            "\n".join(["Patchset refused, nothing was read from the source:", *(f"  {p}" for p in problems)])
-        )
+        super().__init__("\n".join(["Patchset refused, nothing was read from the source:", *(f"  {p}" for p in problems)]))
 
 
 class Conflict(PatchsetError):

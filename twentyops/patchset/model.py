@@ -89,9 +89,7 @@ class KeyFind(_Strict):
 class InstructionFind(_Strict):
     """Dockerfile instruction, in one stage or in all of them."""
 
-    instruction: Annotated[str, StringConstraints(pattern=r"^[A-Z]+$")] = Field(
-        description="COPY, RUN, ... in capitals."
-    )
+    instruction: Annotated[str, StringConstraints(pattern=r"^[A-Z]+$")] = Field(description="COPY, RUN, ... in capitals.")
     value: Text | None = Field(None, description="The whole value; white space counts as one blank.")
     matches: Regex | None = Field(None, description="Regular expression found anywhere in the value.")
     stage: Text | None = Field(None, description="Name of the stage (AS name), or 'final' for the last one.")
@@ -145,9 +143,7 @@ _FIND_TAGS = (
 
 
 def _find_tag(value: Any) -> str | None:
-    keys: set[str] = (
-        set(value) if isinstance(value, dict) else value.model_fields_set if isinstance(value, BaseModel) else set()
-    )
+    keys: set[str] = set(value) if isinstance(value, dict) else value.model_fields_set if isinstance(value, BaseModel) else set()
     return next((tag for tag in _FIND_TAGS if tag in keys), None)
 
 
@@ -208,12 +204,8 @@ class Rule(_Strict):
     why: Annotated[str, StringConstraints(min_length=12, strip_whitespace=True)] = Field(
         description="The reason, for whoever lifts the patchset to a new upstream version."
     )
-    find: Finds | None = Field(
-        None, description="What to look for; of several alternatives the first one with any match counts."
-    )
-    count: Annotated[int, Field(ge=1, le=1000)] = Field(
-        1, description="How many matches are expected: exactly that many."
-    )
+    find: Finds | None = Field(None, description="What to look for; of several alternatives the first one with any match counts.")
+    count: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="How many matches are expected: exactly that many.")
     present: Finds | None = Field(
         None, description="Found means: this rule is applied already. Only where the automatic check does not do."
     )
@@ -280,8 +272,7 @@ class RuleFile(_Strict):
         default_factory=list, description="Other paths of the same file in other upstream versions, tried in order."
     )
     language: (
-        Literal["typescript", "tsx", "javascript", "json", "bash", "css", "html", "dockerfile", "yarn-lock", "text"]
-        | None
+        Literal["typescript", "tsx", "javascript", "json", "bash", "css", "html", "dockerfile", "yarn-lock", "text"] | None
     ) = Field(None, description="Only where the name of the file does not tell.")
     rules: list[Rule] = Field(min_length=1)
 

@@ -72,9 +72,7 @@ def refuse_escapes(root: Path, items: list[Item]) -> None:
     bad = [f"{path} -> {target}" for path, target in links.items() if _leaves(path, links)]
     if bad:
         more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
-        raise HostileInput(
-            f"symbolic links out of {root}: {'; '.join(bad[:5])}{more}. Remove them or make them relative"
-        )
+        raise HostileInput(f"symbolic links out of {root}: {'; '.join(bad[:5])}{more}. Remove them or make them relative")
 
 
 def _leaves(path: str, links: Mapping[str, str]) -> bool:

@@ -52,9 +52,7 @@ def entries(text: str) -> list[Entry]:
         section = _DEPENDENCIES.search(body)
         depends = _dependency_lines(section.group(1)) if section else {}
         found.append(
-            Entry(
-                start, start + len(body), key.group(1) or key.group(2), start + len(first), resolution.group(1), depends
-            )
+            Entry(start, start + len(body), key.group(1) or key.group(2), start + len(first), resolution.group(1), depends)
         )
     return found
 
