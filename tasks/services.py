@@ -15,6 +15,7 @@ def roll_out() -> None:
             name=f"Run {', '.join(step)}",
             project=stack.PROJECT,
             directory=lambda: current.directory,
+            wanted=current.service_hashes,
             services=step,
             timeout=current.settings.health_timeout_s,
         )

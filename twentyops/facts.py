@@ -116,8 +116,8 @@ class LocalImages(FactBase[list[str]]):
 class ComposeServices(FactBase[dict[str, dict[str, str]]]):
     """Containers of one Compose project.
 
-    Returns ``{service: {id, image, config_hash, state, health}}``: ``image`` as the container names it, ``health`` one of
-    healthy, unhealthy, starting or empty. Source: labels that Compose puts on its containers.
+    Returns ``{service: {id, image, config_hash, state, health}}``: ``image`` as the container names it, ``config_hash`` our
+    label (stack.service_hashes), ``health`` one of healthy, unhealthy, starting or empty. Source: docker inspect.
     """
 
     default = dict
@@ -128,7 +128,7 @@ class ComposeServices(FactBase[dict[str, dict[str, str]]]):
     def command(self, project: str) -> StringCommand:
         fields = (
             '{{index .Config.Labels "com.docker.compose.service"}}\t{{.Id}}\t{{.Config.Image}}\t'
-            '{{index .Config.Labels "com.docker.compose.config-hash"}}\t{{.State.Status}}\t'
+            '{{index .Config.Labels "twentyops.config"}}\t{{.State.Status}}\t'
             '{{if .State.Health}}{{.State.Health.Status}}{{end}}\t{{index .Config.Labels "com.docker.compose.oneoff"}}'
         )
         return StringCommand(
@@ -143,22 +143,6 @@ class ComposeServices(FactBase[dict[str, dict[str, str]]]):
             if oneoff != "True":
                 services[service] = dict(zip(("id", "image", "config_hash", "state", "health"), values, strict=True))
         return services
-
-
-class ComposeHashes(FactBase[dict[str, str]]):
-    """``{service: config hash}`` as Compose would give its containers now; empty where the file or Docker is absent."""
-
-    default = dict
-
-    def requires_command(self, directory: str) -> str:
-        return "docker"
-
-    def command(self, directory: str) -> StringCommand:
-        path = QuoteString(f"{directory}/compose.yaml")
-        return StringCommand("[ ! -f", path, "] || docker compose --file", path, "config --hash", QuoteString("*"))
-
-    def process(self, output: list[str]) -> dict[str, str]:
-        return dict(line.split(" ", 1) for line in output if " " in line)
 
 
 class DatabaseMark(FactBase[str]):

@@ -304,30 +304,31 @@ def twenty_migrations(
 def compose_services(
     project: str,
     directory: Callable[[], str],
+    wanted: Callable[[], Mapping[str, str]],
     services: tuple[str, ...],
     timeout: int = 180,
     previous: str = f"{HOME}/current",
 ) -> Commands:
     """Bring services of a Compose project to what a release's compose file says, and wait until they are healthy.
 
-    Compared by config hash, image digest, state and health; only what differs is touched. Where a service does not become
+    Compared by config hash (the image digest is in it), state and health; only what differs is touched. Where a service does not become
     healthy, its last log lines are shown and the previous release's container is put back.
 
     + directory: gives the release's directory with ``compose.yaml``
+    + wanted: gives ``{service: config hash}``, the label that each container must carry
     + services: brought up together
     + timeout: seconds until all of them are healthy
     + previous: directory of the release that ran before, if any
     """
     try:
-        path = directory()
+        path, hashes = directory(), wanted()
     except NotYetKnown as reason:
         yield Failed(f"not known yet: {reason}")
         return
     running = host.get_fact(facts.ComposeServices, project=project)
-    wanted = host.get_fact(facts.ComposeHashes, directory=path)
     stale = sorted(
         s for s in services
-        if (r := running.get(s)) is None or r["config_hash"] != wanted.get(s) or r["state"] != "running" or r["health"] != "healthy"
+        if (r := running.get(s)) is None or r["config_hash"] != hashes[s] or r["state"] != "running" or r["health"] != "healthy"
     )  # fmt: skip
     if not stale:
         host.noop(f"{', '.join(services)}: run as wanted and are healthy")

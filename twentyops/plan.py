@@ -56,6 +56,12 @@ class Plan:
             raise NotYetKnown("the droplet's secrets are made in this run")
         return stack.render(self.settings, {**self.base_images, "server": self.image}, self.secrets)
 
+    def service_hashes(self) -> dict[str, str]:
+        """``{service: hash}`` that decides which containers are made anew."""
+        if not self.secrets:
+            raise NotYetKnown("the droplet's secrets are made in this run")
+        return stack.service_hashes(self.settings, {**self.base_images, "server": self.image}, self.secrets)
+
     @property
     def config_hash(self) -> str:
         return release.config_hash(self.files())

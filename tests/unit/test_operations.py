@@ -42,7 +42,7 @@ def callables(operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         "checked_caddyfile": {"image"},
         "postgres_database": {"password"},
         "twenty_migrations": {"directory", "image"},
-        "compose_services": {"directory"},
+        "compose_services": {"directory", "wanted"},
     }.get(operation, set())
     values = {key: tuple(v) if key in {"services", "names", "packages"} else v for key, v in arguments.items()}
     return {key: (lambda v=v: v) if key in late else v for key, v in values.items()}

@@ -74,7 +74,7 @@ def test_builder_needs_memory_only_where_it_builds() -> None:
 
 
 def test_compose_file_holds_the_house_rules() -> None:
-    text = stack.compose_file(settings(), IMAGES)
+    text = stack.compose_file(settings(), IMAGES, SECRETS)
     compose = yaml.safe_load(text)
     assert [name for name, s in compose["services"].items() if "ports" in s] == ["caddy"]
     for name, service in compose["services"].items():
@@ -86,9 +86,17 @@ def test_compose_file_holds_the_house_rules() -> None:
     assert not [value for value in SECRETS.values() if value in text]
 
 
+def test_a_changed_variable_remakes_exactly_the_containers_that_read_it() -> None:
+    before = stack.service_hashes(settings(), IMAGES, SECRETS)
+    after = stack.service_hashes(settings(), IMAGES, {**SECRETS, "app_secret": "z" * 64})
+    assert {name for name in before if before[name] != after[name]} == {"server", "worker"}
+    after = stack.service_hashes(settings(CADDY_MEMORY_MB="128"), IMAGES, SECRETS)
+    assert {name for name in before if before[name] != after[name]} == {"caddy"}
+
+
 def test_unpinned_image_is_refused() -> None:
     with pytest.raises(ValueError, match=r"redis \(redis:7\)"):
-        stack.compose_file(settings(), {**IMAGES, "redis": "redis:7"})
+        stack.compose_file(settings(), {**IMAGES, "redis": "redis:7"}, SECRETS)
 
 
 def test_each_container_gets_only_what_it_reads() -> None:
@@ -100,7 +108,7 @@ def test_each_container_gets_only_what_it_reads() -> None:
 
 
 def test_redis_never_evicts_and_stays_below_its_container() -> None:
-    compose = yaml.safe_load(stack.compose_file(settings(REDIS_MEMORY_MB="200"), IMAGES))
+    compose = yaml.safe_load(stack.compose_file(settings(REDIS_MEMORY_MB="200"), IMAGES, SECRETS))
     command = compose["services"]["redis"]["command"]
     assert command[command.index("--maxmemory") + 1] == "150mb"
     assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
