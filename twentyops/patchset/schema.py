@@ -1,0 +1,15 @@
+"""``python -m twentyops.patchset.schema > files/twenty/rules.schema.json``: the published JSON Schema of a rule file."""
+
+import json
+import sys
+
+from twentyops.patchset.model import json_schema
+
+
+def text() -> str:
+    """The schema as it is committed."""
+    return json.dumps(json_schema(), indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())
