@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 import time
@@ -12,6 +13,18 @@ from collections.abc import Callable
 from lab.identity import DEFAULT_NAME, LabError
 from lab.rootfs import SUITES
 from lab.world import Lab, every_lab, leftovers
+
+
+class _Sayer(logging.Handler):
+    """Passes on what the builder of the base images logs."""
+
+    def __init__(self, say: Progress) -> None:
+        super().__init__()
+        self.say = say
+        self.addFilter(logging.Filter("lab"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.say(record.getMessage())
 
 
 class Progress:
@@ -29,6 +42,9 @@ def up(args: argparse.Namespace) -> int:
     say(f"lab {args.name}: up")
     lab = Lab(args.name, say).up(args.os, memory_mib=args.memory)
     say(f"registry at {lab.registry.address}")
+    if args.images:
+        logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_Sayer(say)])
+        lab.ensure_images()
     say(f"lab {args.name} is up; ssh -F {os.path.relpath(lab.ssh_config)} droplet")
     return 0
 
@@ -38,6 +54,19 @@ def down(args: argparse.Namespace) -> int:
     Lab(args.name, say).down()
     say(f"lab {args.name} is gone")
     return 0
+
+
+def rehearse(args: argparse.Namespace) -> int:
+    from lab import rehearse  # needs the deploy's own package, which the lab's machines do not
+
+    say = Progress()
+    return rehearse.rehearse(Lab.open(args.name, say), say).exit_code
+
+
+def bench(args: argparse.Namespace) -> int:
+    from lab import bench
+
+    return bench.main(args.name, Progress())
 
 
 def status(args: argparse.Namespace) -> int:
@@ -85,6 +114,10 @@ def parser() -> argparse.ArgumentParser:
     sub = command("up", up, "make the lab, or repair what is missing of it")
     sub.add_argument("--os", choices=SUITES, default="trixie", help="Debian of the droplet (default: %(default)s)")
     sub.add_argument("--memory", type=int, metavar="MIB", help="limit the droplet's memory")
+    sub.add_argument("--no-images", dest="images", action="store_false", help="leave the registry empty")
+    command("rehearse", rehearse, "deploy to the lab with the real commands, and report")
+    sub = command("bench", bench, "the figures of README, measured here in a lab of its own")
+    sub.set_defaults(name="bench")
     command("down", down, "leave this machine as it was")
     command("status", status, "what runs").add_argument("--json", action="store_true")
     command("list", listing, "labs of every checkout")

@@ -12,7 +12,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 DEFAULT_NAME = "rehearsal"
 NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,22}[a-z0-9])?")
-MARK = "TWENTYOPS_LAB"
+MARK = "TWENTYOPS_LAB_ID"
 ROLE = "TWENTYOPS_LAB_ROLE"
 
 

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -115,13 +114,14 @@ class Machine:
     def remove(self) -> None:
         """Cut the power and throw the disk away; downloaded packages go into the shared cache."""
         self.kill()
-        self._harvest()
-        shutil.rmtree(self.directory, ignore_errors=False) if self.directory.exists() else None
+        self.keep_packages()
+        if self.directory.exists():
+            shutil.rmtree(self.directory)
 
     def reset(self, *, new_host_key: bool = False) -> None:
         """Make it a bare machine again: same name, address and, unless asked otherwise, host key; empty disk."""
         self.kill()
-        self._harvest()
+        self.keep_packages()
         for part in ("upper", "work", "docker", "containerd", "apt"):
             shutil.rmtree(self.directory / part, ignore_errors=True)
         if new_host_key:
@@ -213,7 +213,8 @@ class Machine:
             f"[Match]\nName=host0\n\n[Network]\nAddress={self.address}/{network.cidr.prefixlen}\n"
             f"Gateway={network.gateway}\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
         )
-        return {
+        memory = {} if self.plan.memory_mib is None else {rootfs.MEMINFO: (meminfo(self.plan.memory_mib), 0o644)}
+        return memory | {
             "etc/hostname": (f"{self.name}\n", 0o644),
             "etc/hosts": (f"127.0.0.1 localhost\n127.0.1.1 {self.name}\n", 0o644),
             "etc/resolv.conf": (f"nameserver {network.gateway}\n", 0o644),
@@ -276,12 +277,17 @@ class Machine:
         """Give the machine the packages that others downloaded, as links: two machines never share apt's directory."""
         _link_all(self._packages(), self.directory / "apt")
 
-    def _harvest(self) -> None:
-        _link_all(self.directory / "apt", self._packages())
-
     def keep_packages(self) -> None:
         """Put the packages that the machine downloaded into the cache that every later machine starts with."""
-        self._harvest()
+        _link_all(self.directory / "apt", self._packages())
+
+
+def meminfo(mebibytes: int) -> str:
+    """A /proc/meminfo of a machine of this size, which has just booted: what tools take for the size of the machine."""
+    total = mebibytes * 1024
+    free = total - total // 16
+    figures = {"MemTotal": total, "MemFree": free, "MemAvailable": free, "Buffers": 0, "Cached": 0, "SwapTotal": 0, "SwapFree": 0}
+    return "".join(f"{name + ':':16}{value:8d} kB\n" for name, value in figures.items())
 
 
 def _link_all(source: Path, target: Path) -> None:
@@ -294,6 +300,3 @@ def _link_all(source: Path, target: Path) -> None:
             temporary.unlink(missing_ok=True)
             os.link(package, temporary)
             temporary.rename(target / package.name)
-
-
-Say = Callable[[str], None]

@@ -12,6 +12,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -62,9 +63,6 @@ def _lines(*argv: str) -> list[str]:
 
 def configured_urls() -> list[str]:
     """Registry addresses as the outer machine's apt, pip and npm are configured; LAB_EGRESS_HOSTS adds to them."""
-    urls = [f"https://{host}" for host in os.environ.get("LAB_EGRESS_HOSTS", "").split()]
-    urls += _lines("apt-get", "indextargets", "--format", "$(REPO_URI)")
-    urls += _lines("npm", "config", "get", "registry")
     ask = (
         "import os, pip._internal.models.index as i\n"
         "from pip._internal.configuration import Configuration as C\n"
@@ -73,11 +71,15 @@ def configured_urls() -> list[str]:
         "print(i.PyPI.simple_url, 'https://' + i.PyPI.file_storage_domain, *kept,\n"
         "      *(os.environ.get(n, '') for n in ('UV_INDEX_URL', 'UV_DEFAULT_INDEX', 'UV_EXTRA_INDEX_URL')))"
     )
-    for python in (sys.executable, str(PROJECT / ".venv-uv/bin/python"), "/usr/bin/python3", "python3"):
-        if answer := _lines(python, "-c", ask):
-            urls += answer
-            break
-    return urls
+    pythons = (sys.executable, str(PROJECT / ".venv-uv/bin/python"), "/usr/bin/python3", "python3")
+    with ThreadPoolExecutor() as pool:
+        asked = (
+            pool.submit(_lines, "apt-get", "indextargets", "--format", "$(REPO_URI)"),
+            pool.submit(_lines, "npm", "config", "get", "registry"),
+            pool.submit(lambda: next((answer for python in pythons if (answer := _lines(python, "-c", ask))), [])),
+        )
+        added = [f"https://{host}" for host in os.environ.get("LAB_EGRESS_HOSTS", "").split()]
+        return added + [url for answer in asked for url in answer.result()]
 
 
 def upstreams(resolv_conf: Path = Path("/etc/resolv.conf")) -> list[str]:
@@ -85,9 +87,7 @@ def upstreams(resolv_conf: Path = Path("/etc/resolv.conf")) -> list[str]:
     words = [line.split() for line in resolv_conf.read_text().splitlines()]
     servers = [w[1] for w in words if len(w) > 1 and w[0] == "nameserver"]
     if not servers:
-        raise LabError(
-            f"{resolv_conf} names no nameserver: the machines of the lab could not resolve package registries"
-        )
+        raise LabError(f"{resolv_conf} names no nameserver: the machines of the lab could not resolve package registries")
     return servers
 
 

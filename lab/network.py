@@ -67,17 +67,18 @@ def _json(*argv: str) -> list[dict[str, Any]]:
     return answer
 
 
-def taken_networks() -> list[IPv4Network]:
-    """Networks that the outer machine has addresses in or routes to, the default route aside."""
+def taken_networks(identity: Identity) -> list[IPv4Network]:
+    """Networks that the outer machine has addresses in or routes to; the default route and what is the lab's own aside."""
     found = []
     for route in _json("-4", "route", "show", "table", "all"):
         destination = str(route["dst"])
-        if destination != "default" and ip_network(destination).prefixlen > 0:
+        ours = route.get("metric") == identity.route_metric or route.get("dev") == identity.bridge
+        if destination != "default" and ip_network(destination).prefixlen > 0 and not ours:
             found.append(IPv4Network(destination))
     for link in _json("-4", "addr"):
-        found += [
-            IPv4Network(f"{a['local']}/{a['prefixlen']}", strict=False) for a in link["addr_info"] if a.get("local")
-        ]
+        if link["ifname"] != identity.bridge:
+            addresses = [a for a in link["addr_info"] if a.get("local")]
+            found += [IPv4Network(f"{a['local']}/{a['prefixlen']}", strict=False) for a in addresses]
     return found
 
 
@@ -96,13 +97,14 @@ def filter_script(network: Network, ports: Iterable[int]) -> str:
             f":{out} - [0:0]",
             f":{inp} - [0:0]",
             f"-A {out} -i {bridge} -o {bridge} {note} -j ACCEPT",
-            f"-A {out} -i {bridge} -p tcp -m multiport --dports {wanted} "
-            f"-m set --match-set {who.ipset} dst {note} -j ACCEPT",
+            f"-A {out} -i {bridge} -p tcp -m multiport --dports {wanted} -m set --match-set {who.ipset} dst {note} -j ACCEPT",
             f"-A {out} -o {bridge} -m conntrack --ctstate ESTABLISHED,RELATED {note} -j ACCEPT",
-            f"-A {out} -i {bridge} {note} -j REJECT",
-            f"-A {out} -o {bridge} {note} -j REJECT",
+            # a reset is never rate-limited, as the kernel's ICMP answers are
+            f"-A {out} -p tcp {note} -j REJECT --reject-with tcp-reset",
+            f"-A {out} {note} -j REJECT",
             f"-A {inp} -i {bridge} -d {network.gateway} {note} -j ACCEPT",
-            f"-A {inp} -i {bridge} {note} -j REJECT",
+            f"-A {inp} -p tcp {note} -j REJECT --reject-with tcp-reset",
+            f"-A {inp} {note} -j REJECT",
             "COMMIT",
             "",
         ]
@@ -116,8 +118,9 @@ def hooks(network: Network) -> list[tuple[str, str, list[str]]]:
     # the uplink may carry less than 1500 bytes, and answers that say so are often dropped on the way
     clamp = ["-p", "tcp", "--tcp-flags", "SYN,RST", "SYN", *note, "-j", "TCPMSS", "--clamp-mss-to-pmtu"]
     return [
-        ("filter", "FORWARD", [*note, "-j", who.forward_chain]),
-        ("filter", "INPUT", [*note, "-j", who.input_chain]),
+        ("filter", "FORWARD", ["-i", network.bridge, *note, "-j", who.forward_chain]),
+        ("filter", "FORWARD", ["-o", network.bridge, *note, "-j", who.forward_chain]),
+        ("filter", "INPUT", ["-i", network.bridge, *note, "-j", who.input_chain]),
         ("nat", "POSTROUTING", ["-s", cidr, "!", "-d", cidr, *note, "-j", "MASQUERADE"]),
         ("mangle", "FORWARD", ["-s", cidr, *clamp]),
         ("mangle", "FORWARD", ["-d", cidr, *clamp]),
@@ -157,10 +160,14 @@ def _remember_host() -> None:
 
 
 def create(identity: Identity, number: int | None) -> Network:
-    """Bridge, guard route and kernel forwarding, at ``number`` or, for a new lab, at a free one; what is there is kept."""
+    """Bridge, guard route and kernel forwarding, at ``number`` or, where that is not free, at another; what is there is kept."""
     with host_lock():
         _remember_host()
-        network = Network(identity, choose(taken_networks()) if number is None else number)
+        taken = taken_networks(identity)
+        network = Network(identity, choose(taken) if number is None else number)
+        if any(network.cidr.overlaps(other) for other in taken):
+            _remove(identity)
+            network = Network(identity, choose(taken))
         metric = str(identity.route_metric)
         # the guard comes first and goes last: there is no moment in which lab addresses follow the default route
         run("ip", "route", "replace", "unreachable", str(network.cidr), "metric", metric)
@@ -210,23 +217,27 @@ def ipset_exists(identity: Identity) -> bool:
 
 
 def remove(identity: Identity) -> None:
-    """Take everything of the lab's network out of the kernel, found by the lab's key alone; the last lab puts the rest back."""
+    """Take all of the lab's network out of the kernel, found by the lab's key alone; the last lab puts the rest back."""
     with host_lock():
-        found = rules(identity)
-        for table, rule in found:
-            if rule[0] == "-A":
-                run("iptables", "--wait", "-t", table, "-D", *rule[1:])
-        for table, rule in found:
-            if rule[0] == "-N":
-                run("iptables", "--wait", "-t", table, "-X", rule[1])
-        if ipset_exists(identity):
-            run("ipset", "destroy", identity.ipset)
-        if bridge_exists(identity.bridge):
-            run("ip", "link", "del", identity.bridge)
-        for cidr in guard_routes(identity):
-            run("ip", "route", "del", "unreachable", cidr, "metric", str(identity.route_metric))
+        _remove(identity)
         if not labs_in_kernel():
             _restore_host()
+
+
+def _remove(identity: Identity) -> None:
+    found = rules(identity)
+    for table, rule in found:
+        if rule[0] == "-A":
+            run("iptables", "--wait", "-t", table, "-D", *rule[1:])
+    for table, rule in found:
+        if rule[0] == "-N":
+            run("iptables", "--wait", "-t", table, "-X", rule[1])
+    if ipset_exists(identity):
+        run("ipset", "destroy", identity.ipset)
+    if bridge_exists(identity.bridge):
+        run("ip", "link", "del", identity.bridge)
+    for cidr in guard_routes(identity):
+        run("ip", "route", "del", "unreachable", cidr, "metric", str(identity.route_metric))
 
 
 def _others_forward() -> bool:

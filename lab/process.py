@@ -63,9 +63,7 @@ def find(identity: Identity, role: str | None = None) -> list[Process]:
     return found
 
 
-def spawn(
-    identity: Identity, role: str, argv: Sequence[str], directory: Path, env: dict[str, str] | None = None
-) -> int:
+def spawn(identity: Identity, role: str, argv: Sequence[str], directory: Path, env: dict[str, str] | None = None) -> int:
     """Start a program that outlives us, in a session of its own; ``directory`` gets its ``pid`` and ``log``. Returns the pid."""
     directory.mkdir(parents=True, exist_ok=True)
     environ = {**os.environ, **(env or {}), MARK: identity.id, ROLE: role}

@@ -100,9 +100,7 @@ class Registry:
         """End the registry; its images stay until the lab goes."""
         process.end(self.identity, ROLE, self.directory)
 
-    def request(
-        self, method: str, path: str, headers: dict[str, str] | None = None
-    ) -> tuple[int, dict[str, str], bytes]:
+    def request(self, method: str, path: str, headers: dict[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
         """One logged-in request: (status, headers with lower-case names, body). OSError when nobody answers."""
         login = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
         request = urllib.request.Request(f"{self.url}{path}", method=method, headers=headers or {})  # noqa: S310

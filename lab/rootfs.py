@@ -21,19 +21,15 @@ from lab.identity import LabError, cache_dir
 
 SUITES = ("trixie", "bookworm")
 # what a cloud image of Debian has and a deploy may count on; Docker is not among it
-PACKAGES = (
-    "systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,python3,ca-certificates,curl,sudo,iproute2,iptables,nftables,"
-    "procps,kmod,less,debian-archive-keyring"
-).split(",")
+PACKAGES = ["systemd", "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "python3", "ca-certificates", "curl", "sudo", "iproute2", "iptables", "nftables", "procps", "kmod", "less", "debian-archive-keyring"]
 EXTRA_CAS = Path("/usr/local/share/ca-certificates")
+MEMINFO = "etc/lab/meminfo"
 RECIPE = 1  # counted up when `customise` changes in a way that FILES does not show
 
 FILES = {
     # packages come out of a cache that outlives the machine
     "etc/apt/apt.conf.d/90lab": (
-        'Acquire::Languages "none";\n'
-        'Binary::apt::APT::Keep-Downloaded-Packages "true";\n'
-        'APT::Keep-Downloaded-Packages "true";\n'
+        'Acquire::Languages "none";\nBinary::apt::APT::Keep-Downloaded-Packages "true";\nAPT::Keep-Downloaded-Packages "true";\n'
     ),
     "etc/ssh/sshd_config.d/10-lab.conf": "PermitRootLogin prohibit-password\nUseDNS no\n",
     # dockerd must be able to make groups of its own; systemd-nspawn leaves the controllers read only
@@ -52,11 +48,26 @@ if [ -d /sys/fs/cgroup/$c ]; then mount -o remount,bind,rw /sys/fs/cgroup/$c; fi
 [Install]
 WantedBy=sysinit.target
 """,
+    # a machine with a memory limit shows it: preflight checks, free and Docker read the size there
+    "etc/systemd/system/lab-memory.service": f"""[Unit]
+Description=Show the size of this machine's memory
+DefaultDependencies=no
+Before=docker.service ssh.service
+ConditionPathExists=/{MEMINFO}
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/mount --bind /{MEMINFO} /proc/meminfo
+
+[Install]
+WantedBy=sysinit.target
+""",
 }
 # a machine that lives for minutes: its timers must not hold apt's lock when a deploy comes, but stay enabled
 QUIET_TIMERS = ("apt-daily", "apt-daily-upgrade", "e2scrub_all", "fstrim", "dpkg-db-backup")
 QUIET = "[Timer]\nOnCalendar=\nOnBootSec=30d\nPersistent=false\nRandomizedDelaySec=0\n"
-ENABLED = ("systemd-networkd.service", "ssh.service", "lab-cgroups.service")
+ENABLED = ("systemd-networkd.service", "ssh.service", "lab-cgroups.service", "lab-memory.service")
 MASKED = ("systemd-networkd-wait-online.service",)
 
 

@@ -42,9 +42,7 @@ def main(spec_file: str) -> int:
         boots += 1
         Path(spec["boots"]).write_text(f"{boots}\n")
         argv = [*fresh_clock(), *spec["nspawn"]]
-        child.append(
-            subprocess.Popen(argv, stdin=subprocess.DEVNULL, env={**os.environ, **spec["env"]}, preexec_fn=die_with_us)
-        )
+        child.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL, env={**os.environ, **spec["env"]}, preexec_fn=die_with_us))
         code = child[-1].wait()
         print(f"boot {boots} ended: {code}", flush=True)
         if code != REBOOT or stopping:

@@ -171,8 +171,12 @@ class Lab:
     def _up_parts(self) -> None:
         runtime = self.identity.runtime
         runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._network = network.create(self.identity, self._remembered().get("number"))
+        before = self._remembered().get("number")
+        self._network = network.create(self.identity, before)
+        if before not in (None, self._network.number):
+            self.say(f"10.77.{before}.0/24 is taken by something else now: the lab moves to {self._network.cidr}")
         self._remember(number=self._network.number)
+        names.publish(self.names_directory, "added", self._names())
         if "started_at" not in self._remembered():
             self._remember(started_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"))
         egress = names.egress_of(names.configured_urls())
@@ -268,14 +272,42 @@ class Lab:
     def add_name(self, name: str, address: str | None = None) -> None:
         """Let the lab's name service know a host name; without an address it is the gateway, where emulators listen."""
         with self._writing:
-            records = {**self._remembered().get("names", {}), name: address or self.network.gateway}
-            self._remember(names=records)
-            names.publish(self.names_directory, "added", records)
+            self._remember(names={**self._remembered().get("names", {}), name: address or ""})
+            names.publish(self.names_directory, "added", self._names())
+
+    def _names(self) -> dict[str, str]:
+        """Names of the lab's own; the publishable key's host lies in Clerk's name space, so it must end here, on the gateway."""
+        added: dict[str, str] = {self.clerk_domain: "", **self._remembered().get("names", {})}
+        return {name: address or self.network.gateway for name, address in added.items()}
+
+    @property
+    def clerk_domain(self) -> str:
+        """Host name that the lab's Clerk publishable key stands for."""
+        return f"{self.name}-1.clerk.accounts.dev"
 
     def remember_images(self, images: dict[str, str]) -> None:
         """Keep the references of the base images that were pushed: short name -> reference."""
         self._remember(images=images)
         self.write()
+
+    def ensure_images(self) -> dict[str, str]:
+        """Have the base images in the registry, built when the cache lacks them: short name -> full reference."""
+        from lab import images  # heavy, and a lab of bare machines needs none
+
+        try:
+            found = images.ensure(self.registry)
+        except (images.HostError, images.BuildError, images.PushError) as error:
+            raise LabError(f"base images: {error}") from error
+        if found != self.images:
+            self.remember_images(found)
+        return found
+
+    def kept_secrets(self, make: Callable[[], dict[str, str]]) -> dict[str, str]:
+        """Secrets of this lab, made at the first call: a second rehearsal must find the first one's."""
+        if "secrets" not in self._remembered():
+            self._remember(secrets=make())
+        kept: dict[str, str] = self._remembered()["secrets"]
+        return kept
 
     @property
     def images(self) -> dict[str, str]:
