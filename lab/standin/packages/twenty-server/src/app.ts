@@ -3,6 +3,7 @@ import path from 'node:path';
 import cors from 'cors';
 import express, { type ErrorRequestHandler, type Express } from 'express';
 
+import { mountGraphql } from './engine/api/graphql';
 import { clientConfig } from './engine/core-modules/client-config';
 import { healthRouter } from './engine/core-modules/health';
 import { logger } from './logger';
@@ -27,6 +28,7 @@ export const createApp = (): Express => {
   app.get('/client-config', (_request, response) => {
     response.json(clientConfig());
   });
+  mountGraphql(app);
   const page = path.join(frontDirectory, 'index.html');
   if (existsSync(page)) {
     app.use(express.static(frontDirectory));
