@@ -463,7 +463,7 @@ _DOCKER_WORDS = frozenset(
 
 
 def new_breakage(before: Document, after: Document) -> str | None:
-    """What an edit broke: a syntax error more than before, JSON, Dockerfile or lock that no longer reads; or ``None``."""
+    """What an edit broke: one more syntax error, JSON, Dockerfile or lock that no longer reads; ``None`` if nothing."""
     if after.has_syntax and len(after.syntax_errors) > len(before.syntax_errors):
         offset, what = after.syntax_errors[0]
         known = {what for _, what in before.syntax_errors}

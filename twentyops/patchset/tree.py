@@ -19,7 +19,7 @@ from pathlib import Path
 from twentyops.patchset.errors import HostileInput, UsageError
 
 LEFT_OUT = frozenset({".git", "node_modules"})
-WORKERS = 8
+WORKERS = 4
 _HOPS = 40
 
 
