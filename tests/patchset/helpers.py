@@ -36,7 +36,7 @@ def write_patchset(
     """A patchset directory with one rule file for each upstream file, loaded."""
     (root / "rules").mkdir(parents=True)
     for number, (file, rules) in enumerate(files.items()):
-        extra = {key: rules[0].pop(key) for key in ("also_at", "language") if key in rules[0]}
+        extra: dict[str, Any] = {key: rules[0].pop(key) for key in ("also_at", "language") if key in rules[0]}
         text = yaml.safe_dump({"file": file, **extra, "rules": rules}, sort_keys=False)
         (root / "rules" / f"{number:02}.yaml").write_text(text)
     write_tree(root / "overlay", overlay or {})

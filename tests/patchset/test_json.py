@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_unsorted_objects_get_new_members_at_the_end(tmp_path: Path) -> None:
         ({"key": "name"}, {"replace": False}, '"front"', "false"),
     ],
 )
-def test_values_by_path(tmp_path: Path, find: object, action: dict[str, object], old: str, new: str) -> None:
+def test_values_by_path(tmp_path: Path, find: object, action: dict[str, Any], old: str, new: str) -> None:
     after = edited(tmp_path, "package.json", PACKAGE, rule(find=find, **action))
     assert after == PACKAGE.replace(old, new)
 
