@@ -15,7 +15,7 @@ from twentyops.patchset import MARKER, Drift, HostileInput, UsageError, apply, p
 from twentyops.patchset import report as reports
 from twentyops.patchset.document import MAX_BYTES
 
-TREE = {
+TREE: dict[str, str | bytes] = {
     "src/app.ts": "start();\n",
     "docs/readme.md": "# no line feed at the end",
     "run.sh*": "#!/bin/sh\nstart\n",
@@ -26,7 +26,11 @@ RULES = {
     "src/app.ts": [rule("app", find={"pattern": "start()"}, insert_after="ours();")],
     "run.sh": [rule("run", find={"line": "start"}, insert_before="prepare")],
 }
-OVERLAY = {"src/ours/new.ts": "export const ours = 1;\n", "bin/tool*": "#!/bin/sh\n", "pic.png": b"\x89PNG\x00\xff"}
+OVERLAY: dict[str, str | bytes] = {
+    "src/ours/new.ts": "export const ours = 1;\n",
+    "bin/tool*": "#!/bin/sh\n",
+    "pic.png": b"\x89PNG\x00\xff",
+}
 
 
 @pytest.fixture
@@ -49,7 +53,7 @@ def test_apply_makes_exactly_the_patched_tree(tmp_path: Path, source: Path) -> N
     expected = {k: v for k, v in before.items() if ".git" not in k and "node_modules" not in k}
     expected["src/app.ts"] = ("file", False, b"start();\nours();\n")
     expected["run.sh"] = ("file", True, b"#!/bin/sh\nprepare\nstart\n")
-    expected |= {name: ("dir", False, b"") for name in ("src/ours", "bin")}
+    expected |= dict.fromkeys(("src/ours", "bin"), ("dir", False, b""))
     expected["src/ours/new.ts"] = ("file", False, b"export const ours = 1;\n")
     expected["bin/tool"] = ("file", True, b"#!/bin/sh\n")
     expected["pic.png"] = ("file", False, b"\x89PNG\x00\xff")

@@ -64,9 +64,10 @@ def test_edits_are_local_deterministic_and_done_once(
         assert again.changes == {}
 
 
+letters = st.characters(exclude_categories=["Cc", "Cs"])
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.text(letters, max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(letters, max_size=4), inner, max_size=3),
     max_leaves=8,
 )
 
@@ -82,7 +83,6 @@ def test_json_members_are_added_and_nothing_else_changes(
     there: dict[str, Any], add: dict[str, Any], indent: int | str | None
 ) -> None:
     text = json.dumps({"first": 1, "wanted": there, "last": [1]}, indent=indent, ensure_ascii=False) + "\n"
-    assume("\\u" not in text.lower())
     assume(all(key not in there or there[key] == add[key] for key in add))
     with tempfile.TemporaryDirectory() as place:
         source = write_tree(Path(place) / "s", {"a.json": text})

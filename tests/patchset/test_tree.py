@@ -97,7 +97,7 @@ def test_where_the_kernel_cannot_swap_two_renames_do(
 ) -> None:
     out = tmp_path / "out"
     apply(source, out, patchset)
-    monkeypatch.setattr(tree, "_exchange", lambda one, other: False)
+    monkeypatch.setattr(tree, "_exchange", lambda *_: False)
     (source / "added").write_text("z")
     apply(source, out, patchset)
     assert (out / "added").read_text() == "z"
