@@ -3,6 +3,7 @@
 from pyinfra import host
 from pyinfra.api import deploy
 
+from tasks import configure, preflight
 from twentyops import operations, plan, smoke, stack
 from twentyops.deploying import is_deploy_file
 
@@ -22,4 +23,7 @@ def smoke_suite() -> None:
 
 
 if is_deploy_file(__name__):
-    smoke_suite()
+    preflight.check()
+    if "droplet" in host.groups:
+        configure.recall(plan.current())
+        smoke_suite()
