@@ -47,7 +47,7 @@ def world(name: str, group: str = "droplet", container: str = "") -> State:
     return state
 
 
-def run(state: State, *deploys: Callable[[], None]) -> list[str]:
+def run(state: State, *deploys: Callable[..., Any]) -> list[str]:
     """Plan and run, and give every command that the host got."""
     for deploy in deploys:
         add_deploy(state, deploy)
