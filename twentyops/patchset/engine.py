@@ -389,6 +389,7 @@ def _with_candidates(row: Row, rule_file: RuleFile, search: _Search) -> Row:
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{3,}")
 _PATTERN_HOLE = re.compile(r"\$+[A-Z_][A-Z0-9_]*")
+_PLAIN_REGEX = re.compile(r"\^?[\w :/@.-]+\$?")
 _AT_MOST = 3
 
 
@@ -420,14 +421,19 @@ class _Search:
             if path == skip or pure.suffix != wanted.suffix or (not wanted.suffix and pure.name != wanted.name):
                 continue
             same_name = pure.name == wanted.name
-            hits, line = self._hits(path, rule_file, rules, words)
+            hits, line = self._hits(path, same_name, rule_file, rules, words)
             if hits or same_name:
                 found.append((hits, same_name, path, Candidate(path, hits, line)))
         found.sort(key=lambda item: (-item[0], not item[1], item[2]))
         return tuple(candidate for *_, candidate in found[:_AT_MOST])
 
     def _hits(
-        self, path: str, rule_file: RuleFile, rules: list[Rule], words: Mapping[str, list[list[bytes]]]
+        self,
+        path: str,
+        same_name: bool,
+        rule_file: RuleFile,
+        rules: list[Rule],
+        words: Mapping[str, list[list[bytes]]],
     ) -> tuple[int, int | None]:
         place = self.source / path
         try:
@@ -435,7 +441,9 @@ class _Search:
         except OSError:
             return 0, None
         likely = [
-            rule for rule in rules if any(choice and all(word in raw for word in choice) for choice in words[rule.id])
+            rule
+            for rule in rules
+            if any((choice or same_name) and all(word in raw for word in choice) for choice in words[rule.id])
         ]
         if not likely:
             return 0, None
@@ -460,25 +468,26 @@ def _words_of(rule: Rule) -> list[list[bytes]]:
     """For each alternative, the words without which it cannot match: a quick sieve before anything is parsed."""
     choices: list[list[bytes]] = []
     for find in rule.find or []:
-        kept = find.model_dump(include={"pattern", "decorator", "line", "text", "instruction", "workspace"})
-        if hasattr(find, "rule"):
-            kept = {"pattern": " ".join(_patterns(find.rule))}
-        text = _PATTERN_HOLE.sub(" ", " ".join(str(value) for value in kept.values()))
-        choices.append([word.encode() for word in dict.fromkeys(_WORD.findall(text))])
+        needed = [_PATTERN_HOLE.sub(" ", text) for text in _needed_texts(find.model_dump(exclude_none=True))]
+        choices.append([word.encode() for word in dict.fromkeys(_WORD.findall(" ".join(needed)))])
     return choices
 
 
-def _patterns(rule: object) -> Iterator[str]:
-    """Patterns that a full ast-grep rule needs: not those under ``any`` or ``not``."""
-    if isinstance(rule, dict):
-        for key, value in rule.items():
-            if key == "pattern" and isinstance(value, str):
-                yield value
-            elif key not in ("any", "not"):
-                yield from _patterns(value)
-    elif isinstance(rule, list):
-        for item in rule:
-            yield from _patterns(item)
+def _needed_texts(value: object) -> Iterator[str]:
+    """Texts that every match holds: patterns, names, lines, and regular expressions that are plain words."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _needed_texts(item)
+    if not isinstance(value, dict):
+        return
+    for key, item in value.items():
+        if key in ("pattern", "decorator", "line", "text", "instruction", "workspace", "key", "on"):
+            parts = item if isinstance(item, list) else [item.get("context", "") if isinstance(item, dict) else item]
+            yield from map(str, parts)
+        elif key in ("regex", "line_matches", "matches"):
+            yield from [str(item)] if _PLAIN_REGEX.fullmatch(str(item)) else []
+        elif key in ("rule", "has", "inside", "follows", "precedes", "all"):
+            yield from _needed_texts(item)
 
 
 class Drift(PatchsetError):
