@@ -17,7 +17,16 @@ from typing import Literal
 from pydantic import BaseModel
 
 from twentyops.patchset import tree
-from twentyops.patchset.actions import add_import, edits_at, end_of_file, new_breakage, own_texts, trace, without_own
+from twentyops.patchset.actions import (
+    Context,
+    add_import,
+    edits_at,
+    end_of_file,
+    new_breakage,
+    own_texts,
+    trace,
+    without_own,
+)
 from twentyops.patchset.document import Document, Edit, read_target
 from twentyops.patchset.errors import Conflict, HostileInput, NoPlace, PatchsetError, RulesError, UsageError
 from twentyops.patchset.model import Rule, RuleFile, load_rules
@@ -93,6 +102,8 @@ class Patchset:
                 items = tree.scan(folder)
             except HostileInput as error:
                 raise RulesError([f"overlay: {error}"]) from error
+            hidden = sorted({str(p.relative_to(root)) for name in tree.LEFT_OUT for p in folder.rglob(name)})
+            problems += [f"{path}: .git and node_modules are never copied" for path in hidden]
             for item in items:
                 if item.kind == "link":
                     problems.append(f"overlay/{item.path}: is a symbolic link; the overlay holds regular files")
@@ -143,7 +154,6 @@ class Plan:
     patchset: Patchset
     rows: list[Row]
     changes: dict[str, Change] = field(default_factory=dict)
-    touched: tuple[str, ...] = ()
 
     @property
     def drift(self) -> bool:
@@ -184,7 +194,7 @@ def _expected(rule: Rule) -> str:
     return times + " or ".join(describe(find) for find in rule.find)
 
 
-def _judge(document: Document, rule: Rule, others: list[str], resolutions: Mapping[str, str]) -> _Verdict:
+def _judge(document: Document, rule: Rule, context: Context) -> _Verdict:
     """What is to be done for one rule in one document."""
     if rule.present is not None:
         _, marks = locate_any(document, rule.present)
@@ -203,9 +213,9 @@ def _judge(document: Document, rule: Rule, others: list[str], resolutions: Mappi
     else:
         find, places = locate_any(document, rule.find)
         if len(places) > rule.count:
-            places = without_own(document, rule, places, others)
+            places = without_own(document, rule, places, context.others)
     lines = tuple(document.line_of(place.start) for place in places)
-    if not places and rule.present is None:
+    if not places and rule.present is None and context.marked:
         shape = trace(rule)
         traces = [match.start() for match in shape.finditer(document.text)] if shape else []
         if len(traces) == rule.count:
@@ -215,29 +225,27 @@ def _judge(document: Document, rule: Rule, others: list[str], resolutions: Mappi
     if len(places) != rule.count:
         shown = ", ".join(map(str, lines[:8])) + (", ..." if len(lines) > 8 else "")
         return _Verdict("ambiguous", f"{len(places)} matches (lines {shown})", lines)
-    each = [edits_at(document, rule, place, others, resolutions) for place in places]
-    done = sum(not edits for edits in each) if rule.present is None or rule.action not in ("replace",) else 0
+    each = [edits_at(document, rule, place, context) for place in places]
+    done = sum(not edits for edits in each)
     if done == len(each):
         return _Verdict("already-applied", "its text is there", lines)
     if done:
         return _Verdict("ambiguous", f"applied at {done} of {len(each)} places", lines)
-    return _Verdict(
-        "ok", describe(find) if find is not None else "the end of the file", lines, tuple(e for x in each for e in x)
-    )
+    found = describe(find) if find is not None else "the end of the file"
+    return _Verdict("ok", found, lines, tuple(edit for edits in each for edit in edits))
 
 
 def _row(path: str, rule: Rule, verdict: _Verdict) -> Row:
     return Row("rule", path, rule.id, rule.why, verdict.state, _expected(rule), verdict.found, verdict.lines)
 
 
-def _run_rules(rule_file: RuleFile, document: Document, resolutions: Mapping[str, str]) -> tuple[list[Row], Document]:
+def _run_rules(rule_file: RuleFile, document: Document, tree_says: _TreeSays) -> tuple[list[Row], Document]:
     """All rules of one file in order; a rule that does not fit leaves the text as it is for the next."""
     rows: list[Row] = []
     start = document
     for rule in rule_file.rules:
-        others = [text for other in rule_file.rules if other is not rule for text in own_texts(other)]
         try:
-            verdict = _judge(document, rule, others, resolutions)
+            verdict = _judge(document, rule, tree_says.context(rule_file, rule))
         except Conflict as error:
             verdict = _Verdict("conflict", str(error))
         except NoPlace as error:
@@ -254,17 +262,16 @@ def _run_rules(rule_file: RuleFile, document: Document, resolutions: Mapping[str
                 document = edited
         rows.append(_row(document.path, rule, verdict))
     if document is not start and all(row.good for row in rows):
-        rows = _recognised(rule_file, document, resolutions, rows)
+        rows = _recognised(rule_file, document, tree_says, rows)
     return rows, document
 
 
-def _recognised(rule_file: RuleFile, document: Document, resolutions: Mapping[str, str], rows: list[Row]) -> list[Row]:
+def _recognised(rule_file: RuleFile, document: Document, tree_says: _TreeSays, rows: list[Row]) -> list[Row]:
     """Every rule must know its own result again: otherwise a second apply would do it twice."""
     checked: list[Row] = []
     for rule, row in zip(rule_file.rules, rows, strict=True):
-        others = [text for other in rule_file.rules if other is not rule for text in own_texts(other)]
         try:
-            again = _judge(document, rule, others, resolutions)
+            again = _judge(document, rule, replace(tree_says.context(rule_file, rule), marked=True))
         except (Conflict, NoPlace) as error:
             again = _Verdict("conflict", str(error))
         if again.state == "already-applied":
@@ -290,26 +297,23 @@ def plan(source: Path, patchset: Patchset | None = None) -> Plan:
     search = _Search(source)
     rows: list[Row] = []
     changes: dict[str, Change] = {}
-    touched: list[str] = []
-    resolutions = _resolutions(source)
+    tree_says = _TreeSays.of(source)
     for rule_file in patchset.files:
         path, text, refusal = _open(source, rule_file)
         if text is None:
             rows += _lost_file(rule_file, refusal, search)
             continue
         before = Document(path, text, rule_file.effective_language)
-        file_rows, after = _run_rules(rule_file, before, resolutions)
+        file_rows, after = _run_rules(rule_file, before, tree_says)
         rows += [_with_candidates(row, rule_file, search) for row in file_rows]
-        touched.append(path)
         if after.text != text:
             changes[path] = Change(text, after.text.encode("utf-8"), _executable(source / path))
     for path, ours in patchset.overlay.items():
         row = _overlay_row(source, path, ours)
         rows.append(row)
-        touched.append(path)
         if row.state == "ok":
             changes[path] = Change(None, ours.data, ours.executable)
-    return Plan(source, patchset, rows, changes, tuple(sorted(touched)))
+    return Plan(source, patchset, rows, changes)
 
 
 def _executable(path: Path) -> bool:
@@ -328,15 +332,35 @@ def _open(source: Path, rule_file: RuleFile) -> tuple[str, str | None, str]:
     return rule_file.file, None, ""
 
 
-def _resolutions(source: Path) -> dict[str, str]:
-    """``resolutions`` of the root package.json; empty where there is none that can be read."""
+@dataclass(frozen=True)
+class _TreeSays:
+    """What the source tree says about itself: yarn's ``resolutions``, and the rules that an earlier apply made."""
+
+    resolutions: Mapping[str, str]
+    applied: frozenset[str]
+
+    @classmethod
+    def of(cls, source: Path) -> _TreeSays:
+        resolutions = _mapping(source, "package.json").get("resolutions")
+        applied = _mapping(source, MARKER).get("rules")
+        return cls(
+            {k: v for k, v in resolutions.items() if isinstance(v, str)} if isinstance(resolutions, dict) else {},
+            frozenset(map(str, applied)) if isinstance(applied, list) else frozenset(),
+        )
+
+    def context(self, rule_file: RuleFile, rule: Rule) -> Context:
+        """What one rule needs to know beyond its file."""
+        others = [text for other in rule_file.rules if other is not rule for text in own_texts(other)]
+        return Context(others, self.resolutions, rule.id in self.applied)
+
+
+def _mapping(source: Path, path: str) -> dict[str, object]:
+    """A JSON object at the root of the tree; empty where there is none that can be read."""
     try:
-        text = read_target(source, "package.json")
-        found = json.loads(text or "{}")
-    except (HostileInput, ValueError):
+        found = json.loads(read_target(source, path) or "{}")
+    except (HostileInput, ValueError, RecursionError):
         return {}
-    raw = found.get("resolutions") if isinstance(found, dict) else None
-    return {k: v for k, v in raw.items() if isinstance(v, str)} if isinstance(raw, dict) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def _overlay_row(source: Path, path: str, ours: OverlayFile) -> Row:
@@ -401,7 +425,8 @@ class _Search:
 
     @cached_property
     def _paths(self) -> list[str]:
-        return [item.path for item in tree.scan(self.source) if item.kind == "file"]
+        paths = [item.path for item in tree.scan(self.source) if item.kind == "file"]
+        return [path for path in paths if path.isprintable()]  # what a report cannot show is no candidate
 
     def for_file(self, rule_file: RuleFile) -> tuple[Candidate, ...]:
         """Files of the same name, and files of the same kind where the rules match; the best first."""
@@ -546,7 +571,8 @@ def _marker(worked: Plan) -> bytes:
         "made_by": "twentyops.patchset",
         "engine": ENGINE_VERSION,
         "patchset": worked.patchset.fingerprint,
-        "files": list(worked.touched),
+        "rules": sorted(row.id for row in worked.rows if row.kind == "rule"),
+        "overlay": sorted(worked.patchset.overlay),
     }
     return (json.dumps(content, indent=2) + "\n").encode()
 
