@@ -21,7 +21,24 @@ from lab.identity import LabError, cache_dir
 
 SUITES = ("trixie", "bookworm")
 # what a cloud image of Debian has and a deploy may count on; Docker is not among it
-PACKAGES = ["systemd", "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "python3", "ca-certificates", "curl", "sudo", "iproute2", "iptables", "nftables", "procps", "kmod", "less", "debian-archive-keyring"]
+PACKAGES = [
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "libpam-systemd",
+    "openssh-server",
+    "python3",
+    "ca-certificates",
+    "curl",
+    "sudo",
+    "iproute2",
+    "iptables",
+    "nftables",
+    "procps",
+    "kmod",
+    "less",
+    "debian-archive-keyring",
+]
 EXTRA_CAS = Path("/usr/local/share/ca-certificates")
 MEMINFO = "etc/lab/meminfo"
 RECIPE = 1  # counted up when `customise` changes in a way that FILES does not show
