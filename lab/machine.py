@@ -13,14 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import cgroups, process, rootfs
+from lab import cgroups, network, process, rootfs
 from lab.command import run, wait_until
-from lab.identity import LabError, cache_dir
+from lab.identity import Identity, LabError, cache_dir
 
 if TYPE_CHECKING:
     from lab.world import Lab
 
 BOOT_SECONDS = 40
+BUSY_SECONDS = 20  # a build can keep sshd waiting; a machine must not be taken for dead too early
+# what a machine has written: its layer over the tree, and the two directories that cannot lie on an overlay
+DISK = ("upper", "docker", "containerd")
 # Docker keeps keys per container, and systemd loads programs into the kernel's filter machine
 ALLOWED_CALLS = "add_key keyctl bpf perf_event_open"
 # a guest must neither set the clock of this machine nor reach its kernel or hardware; swap would be this machine's
@@ -61,8 +64,13 @@ class Machine:
 
     def up(self) -> bool:
         """Boot the machine when it does not run, and wait for SSH. Returns whether it had to be booted."""
-        if self.running() and self._ssh_works():
-            return False
+        if self.running() and network.has_ports(self.identity):
+            try:
+                self.wait_for_ssh(BUSY_SECONDS)
+            except LabError as error:
+                self.lab.say(f"{self.name} runs but does not answer, it is booted again: {error}")
+            else:
+                return False
         self.kill()
         self._prepare()
         keeper = [
@@ -120,15 +128,54 @@ class Machine:
 
     def reset(self, *, new_host_key: bool = False) -> None:
         """Make it a bare machine again: same name, address and, unless asked otherwise, host key; empty disk."""
-        self.kill()
-        self.keep_packages()
-        for part in ("upper", "work", "docker", "containerd", "apt"):
-            shutil.rmtree(self.directory / part, ignore_errors=True)
+        self.wipe()
         if new_host_key:
             for key in self.directory.glob("host_key*"):
                 key.unlink()
         self.up()
         self.lab.write()
+
+    def wipe(self) -> None:
+        """Cut the power and empty the disk; downloaded packages go into the shared cache."""
+        self.kill()
+        self.keep_packages()
+        for part in (*DISK, "work", "apt"):
+            if (self.directory / part).exists():
+                shutil.rmtree(self.directory / part)
+
+    def snapshot(self, label: str) -> None:
+        """Keep the disk as it is now under a label: the machine is powered off in order for it, and booted again."""
+        self.stop()
+        target = self._snapshot(label)
+        if target.exists():
+            shutil.rmtree(target)
+        fresh = target.with_name(f".{target.name}")
+        if fresh.exists():
+            shutil.rmtree(fresh)
+        fresh.mkdir(parents=True, mode=0o700)
+        for part in DISK:
+            run("cp", "--archive", "--reflink=auto", str(self.directory / part), str(fresh / part), timeout=600)
+        (fresh / "tree").write_text((self.directory / "tree").read_text())
+        fresh.rename(target)
+        self.up()
+
+    def restore(self, label: str) -> None:
+        """Boot from the disk that ``snapshot`` of any machine of this lab kept; name, address and host key are the machine's own."""
+        source = self._snapshot(label)
+        if not source.exists():
+            kept = sorted(path.name for path in source.parent.glob("[!.]*")) if source.parent.exists() else []
+            raise LabError(f"lab {self.identity.name} has no snapshot {label!r}, only {', '.join(kept) or 'none'}")
+        self.wipe()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        for part in DISK:
+            run("cp", "--archive", "--reflink=auto", str(source / part), str(self.directory / part), timeout=600)
+        (self.directory / "tree").write_text((source / "tree").read_text())
+        self.up()
+        self.lab.write()
+
+    def _snapshot(self, label: str) -> Path:
+        Identity(label)  # the same letters as a lab's name: it becomes a directory
+        return self.identity.runtime / "snapshots" / label
 
     def reboot(self) -> None:
         """Have the machine reboot itself and wait until it is back."""
@@ -180,7 +227,7 @@ class Machine:
     def _prepare(self) -> None:
         """Lay out the machine's directory: everything is written below the mount point before it is mounted."""
         here = self.directory
-        for part in ("upper", "work", "root", "docker", "containerd", "apt/partial"):
+        for part in (*DISK, "work", "root", "apt/partial"):
             (here / part).mkdir(parents=True, exist_ok=True)
         here.chmod(0o700)
         for part in ("upper", "root"):
@@ -201,6 +248,7 @@ class Machine:
             tree = Path(memory.read_text())
             if tree.exists():
                 return tree
+            self.lab.say(f"{self.name}: {tree} is gone, its disk starts empty")
             shutil.rmtree(self.directory / "upper")
             (self.directory / "upper").mkdir()
         tree = rootfs.ensure(self.os, self.lab.say)
@@ -208,16 +256,16 @@ class Machine:
         return tree
 
     def _files(self) -> dict[str, tuple[str, int]]:
-        network = self.lab.network
+        net = self.lab.network
         lan = (
-            f"[Match]\nName=host0\n\n[Network]\nAddress={self.address}/{network.cidr.prefixlen}\n"
-            f"Gateway={network.gateway}\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
+            f"[Match]\nName=host0\n\n[Network]\nAddress={self.address}/{net.cidr.prefixlen}\n"
+            f"Gateway={net.gateway}\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
         )
         memory = {} if self.plan.memory_mib is None else {rootfs.MEMINFO: (meminfo(self.plan.memory_mib), 0o644)}
         return memory | {
             "etc/hostname": (f"{self.name}\n", 0o644),
             "etc/hosts": (f"127.0.0.1 localhost\n127.0.1.1 {self.name}\n", 0o644),
-            "etc/resolv.conf": (f"nameserver {network.gateway}\n", 0o644),
+            "etc/resolv.conf": (f"nameserver {net.gateway}\n", 0o644),
             "etc/systemd/network/10-host0.network": (lan, 0o644),
             "etc/ssh/ssh_host_ed25519_key": ((self.directory / "host_key").read_text(), 0o600),
             "etc/ssh/ssh_host_ed25519_key.pub": ((self.directory / "host_key.pub").read_text(), 0o644),

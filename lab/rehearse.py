@@ -151,6 +151,7 @@ def describe(report: Report, lab: Lab) -> list[str]:
     lines += [f"  {name:{width}}  {peak / 2**20:7.0f} MiB" for name, peak in report.peaks.items()]
     if report.counted:
         lines += ["", f"{report.changed} operations changed", f"{report.unchanged} unchanged, {report.failed} failed"]
+    lines.append("")
     if report.exit_code == 0:
         lines.append(f"{lab.public_url}  (ssh -F {os.path.relpath(lab.ssh_config)} droplet)")
     else:

@@ -16,6 +16,7 @@ import pytest
 from lab import Lab, LabError, leftovers, network, process, state
 from lab.machine import Machine
 
+pytestmark = pytest.mark.xdist_group("lab-selftest")  # one lab, its tests in order
 NAME, NEIGHBOUR = "selftest", "selftest-two"
 ELSEWHERE = "198.51.100.7"  # TEST-NET-2: nobody is there, and the wall must refuse it before anybody is asked
 REFUSED = f"bash -c '</dev/tcp/{ELSEWHERE}/443'"
@@ -137,6 +138,21 @@ def test_reset_gives_a_bare_machine_and_another_host_key_is_noticed(lab: Lab, dr
     pinned.unlink()
     assert refused.returncode == 255
     assert "verification failed" in refused.stderr
+
+
+def test_snapshot_is_a_disk_for_further_machines(lab: Lab, droplet: Machine) -> None:
+    droplet.ssh("echo kept > /root/kept; mkdir -p /var/lib/docker/d; echo kept > /var/lib/docker/d/f")
+    droplet.snapshot("before")
+    droplet.ssh("rm /root/kept")
+    twin = lab.add_droplet("twin", snapshot="before")
+    assert twin.ssh("hostname; cat /root/kept /var/lib/docker/d/f").stdout.split() == ["twin", "kept", "kept"]
+    assert twin.host_key() != droplet.host_key()
+    lab.remove_droplet("twin")
+    assert droplet.ssh("cat /root/kept", check=False).returncode == 1
+    droplet.restore("before")
+    assert droplet.ssh("cat /root/kept").stdout == "kept\n"
+    with pytest.raises(LabError, match="no snapshot 'other', only before"):
+        droplet.restore("other")
 
 
 def test_up_mends_what_died(lab: Lab, droplet: Machine) -> None:
