@@ -1,9 +1,11 @@
 """Phase 6: secrets, images and the release's files lie ready beside the running release; nothing running is touched."""
 
+from pyinfra import host
 from pyinfra.api import deploy
 from pyinfra.operations import files
 
-from twentyops import operations, plan, stack
+from tasks import preflight
+from twentyops import facts, operations, plan, stack
 from twentyops.deploying import is_deploy_file
 
 
@@ -11,6 +13,7 @@ from twentyops.deploying import is_deploy_file
 def release() -> None:
     """Compose file, one env file a container, Caddyfile: written beside, checked, then left for the next phase."""
     current = plan.current()
+    recall(current)
     files.directory(name="Home of the stack", path=stack.HOME, mode="755", user="root", group="root")
     operations.generated_secrets(name="Generated secrets", directory=f"{stack.HOME}/secrets", names=stack.SECRETS)
     operations.control_step(name="Secrets are whole and distinct", function=lambda: read_secrets(current), description="read")
@@ -20,6 +23,13 @@ def release() -> None:
         name="Caddyfile", path=stack.caddyfile_path(text), content=text, image=lambda: current.images["caddy"]
     )
     operations.release_files(name="Release files", directory=lambda: current.directory, content=current.files)
+
+
+def recall(current: plan.Plan) -> None:
+    """Read the droplet's secrets while planning, so that a plan is true; on a new host they are made in this run."""
+    present = host.get_fact(facts.FileDigests, directory=f"{stack.HOME}/secrets")
+    if all(name in present for name in stack.SECRETS):
+        read_secrets(current)
 
 
 def read_secrets(current: plan.Plan) -> str | None:
@@ -32,4 +42,6 @@ def read_secrets(current: plan.Plan) -> str | None:
 
 
 if is_deploy_file(__name__):
-    release()
+    preflight.check()
+    if "droplet" in host.groups:
+        release()

@@ -1,5 +1,6 @@
 """Phase 5: build and push the image, unless the registry has it already."""
 
+from pyinfra import host
 from pyinfra.api import deploy
 
 from twentyops import image, operations, plan
@@ -28,5 +29,5 @@ def known() -> None:
     operations.control_step(name="Image is in the registry", function=check, description="known")
 
 
-if is_deploy_file(__name__):
+if is_deploy_file(__name__) and "builder" in host.groups:
     publish()

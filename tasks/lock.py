@@ -1,5 +1,6 @@
 """Phase 2: one live deploy at a time."""
 
+from pyinfra import host
 from pyinfra.api import deploy
 
 from twentyops import lock, operations, plan
@@ -13,5 +14,5 @@ def acquire() -> None:
     operations.control_step(name="Take the deploy lock", function=lambda: lock.acquire(minutes), description="locked")
 
 
-if is_deploy_file(__name__):
+if is_deploy_file(__name__) and "droplet" in host.groups:
     acquire()

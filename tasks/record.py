@@ -1,7 +1,9 @@
 """Phase 11: say on the droplet what runs, keep the last releases, give the lock back."""
 
+from pyinfra import host
 from pyinfra.api import deploy
 
+from tasks import configure, preflight
 from twentyops import lock, operations, plan
 from twentyops.deploying import is_deploy_file
 
@@ -20,4 +22,7 @@ def release() -> None:
 
 
 if is_deploy_file(__name__):
-    release()
+    preflight.check()
+    if "droplet" in host.groups:
+        configure.recall(plan.current())
+        release()

@@ -1,7 +1,9 @@
 """Phase 8: data services, Twenty's migrations, server, worker, proxy; each healthy before the next."""
 
+from pyinfra import host
 from pyinfra.api import deploy
 
+from tasks import configure, preflight
 from twentyops import operations, plan, stack
 from twentyops.deploying import is_deploy_file
 
@@ -41,7 +43,7 @@ def _prepare_database(current: plan.Plan) -> None:
 
 
 if is_deploy_file(__name__):
-    from tasks import configure
-
-    configure.release()
-    roll_out()
+    preflight.check()
+    if "droplet" in host.groups:
+        configure.release()
+        roll_out()

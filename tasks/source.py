@@ -1,6 +1,7 @@
 """Phase 4: Twenty at its ref, patched. The control machine does it while planning (plan.py), so that drift stops the run
 before any host changes; here the result is only told."""
 
+from pyinfra import host
 from pyinfra.api import deploy
 
 from twentyops import operations, plan
@@ -16,5 +17,5 @@ def send() -> None:
     )
 
 
-if is_deploy_file(__name__):
+if is_deploy_file(__name__) and "builder" in host.groups:
     send()

@@ -386,20 +386,26 @@ def _describe_failure(project: str, path: str, services: list[str], previous: st
             lines += [f"  {service} | {line}" for line in logs.splitlines()]
     if not lines:
         lines = [f"  {line}" for line in output.splitlines()[-20:]]
-    _, current = remote(f"readlink -f {previous} || true")
-    current = current.strip()
-    if current and current != path and remote(f"test -f {shlex.quote(current)}/compose.yaml")[0]:
-        restored, text = remote(_up(current, services, timeout), timeout=timeout + 120)
-        release = current.rpartition("/")[2]
-        lines.append(
-            f"Release {release} was put back and serves again."
-            if restored
-            else f"Release {release} could not be put back: {text[-500:]}"
-        )
-    else:
-        lines.append("No earlier release to go back to; the other services were left as they are.")
+    lines += put_back(path, services, previous, timeout)
     lines.append("Next: mend the cause and deploy again | pyinfra inventory.py ops/status.py | docs/runbook/service-unhealthy.md")
     return "\n".join(lines)
+
+
+def put_back(path: str, services: list[str], previous: str = f"{HOME}/current", timeout: int = 180) -> list[str]:
+    """Bring services back to the release that ran before, and say in lines how that went; the database stays as it is.
+
+    + path: directory of the release that failed
+    + previous: link to the one before
+    """
+    _, current = remote(f"readlink -f {previous} || true")
+    current = current.strip()
+    if not current or current == path or not remote(f"test -f {shlex.quote(current)}/compose.yaml")[0]:
+        return ["No earlier release to go back to; the other services were left as they are."]
+    release = current.rpartition("/")[2]
+    restored, text = remote(_up(current, services, timeout), timeout=timeout + 120)
+    if restored:
+        return [f"Release {release} was put back and serves again. Nothing was lost."]
+    return [f"Release {release} could not be put back: {text[-500:]}"]
 
 
 @operation()

@@ -48,7 +48,7 @@ def run(plan: Plan, host: str, data: dict[str, Any]) -> str | None:
             f"--hosts=ssh://{host}", f"--ssh-config={config}", f"--release-directory={plan.directory}",
             *(["--sudo"] if data.get("_sudo") else []),
         ]  # fmt: skip
-        environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {"COLUMNS": "240"}
         try:
             result = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=TIMEOUT_S)
         except subprocess.TimeoutExpired:

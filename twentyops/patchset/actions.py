@@ -16,6 +16,8 @@ from twentyops.patchset.model import Rule
 from twentyops.patchset.places import Place, bare, key_of, members, place_of, stages, unquoted
 from twentyops.patchset.yarnlock import entries, lock_edits
 
+_Step = Callable[[str, int, str], int | None]
+
 _META = re.compile(r"\$\$\$[A-Z_][A-Z0-9_]*|\$[A-Z_][A-Z0-9_]*")
 _REST_OF_LINE = {
     "dockerfile": re.compile(r"[ \t]*"),
@@ -34,10 +36,8 @@ def edits_at(document: Document, rule: Rule, place: Place, others: Sequence[str]
     Raises ``Conflict`` and ``NoPlace``.
     """
     match rule.action:
-        case "insert_before":
-            return _insert_before(document, place, cast(str, rule.insert_before), others)
-        case "insert_after":
-            return _insert_after(document, place, cast(str, rule.insert_after), others)
+        case "insert_before" | "insert_after":
+            return _insert(document, place, rule, others)
         case "wrap":
             return _wrap(document, place, cast(str, rule.wrap), others)
         case "replace":
@@ -70,11 +70,25 @@ def own_texts(rule: Rule) -> list[str]:
     return [text for text in raw if not _holes(rule).search(text)]
 
 
-def trace_of_replacement(rule: Rule) -> re.Pattern[str] | None:
-    """What a replacement looks like once it is made, whatever its captures were; ``None`` for other actions."""
-    if rule.action != "replace" or not isinstance(rule.replace, str) or not rule.replace.strip():
+def trace(rule: Rule) -> re.Pattern[str] | None:
+    """What a replaced or wrapped place looks like, whatever its captures were; ``None`` for other actions."""
+    template = rule.replace if rule.action == "replace" else rule.wrap
+    if not isinstance(template, str) or not template.strip():
         return None
-    return _shape(rule.replace, _holes(rule))
+    return _shape(template, _holes(rule))
+
+
+def without_own(document: Document, rule: Rule, places: list[Place], others: Sequence[str]) -> list[Place]:
+    """Places but those inside the text that this very rule has put beside another place: they are no anchors."""
+    if rule.action not in ("insert_before", "insert_after"):
+        return places
+    spans = []
+    for place in places:
+        at, text, step = _insertion(document, place, rule)
+        edge = _stands(step, document.text, at, text, others)
+        if edge is not None:
+            spans.append((min(at, edge), max(at, edge)))
+    return [place for place in places if not any(start <= place.start and place.end <= end for start, end in spans)]
 
 
 def _shape(template: str, holes: re.Pattern[str]) -> re.Pattern[str]:
@@ -121,15 +135,16 @@ def _backward(text: str, at: int, literal: str) -> int | None:
     return at
 
 
-def _stands(step: Callable[[str, int, str], int | None], text: str, at: int, literal: str, others: Sequence[str]) -> bool:
-    """Whether ``literal`` stands next to ``at``, possibly behind texts of sibling rules."""
+def _stands(step: _Step, text: str, at: int, literal: str, others: Sequence[str]) -> int | None:
+    """Far edge of ``literal`` where it stands next to ``at``, possibly behind texts of sibling rules; else ``None``."""
     while True:
-        if step(text, at, literal) is not None:
-            return True
+        edge = step(text, at, literal)
+        if edge is not None:
+            return edge
         ends = (step(text, at, other) for other in others if other != literal)
         past = next((end for end in ends if end is not None and end != at), None)
         if past is None:
-            return False
+            return None
         at = past
 
 
@@ -153,31 +168,32 @@ def _hanging(template: str, indent: str) -> str:
     return _block(template, indent)[len(indent) :]
 
 
-def _insert_before(document: Document, place: Place, template: str, others: Sequence[str]) -> list[Edit]:
-    start = document.line_start(place.start)
+def _insertion(document: Document, place: Place, rule: Rule) -> tuple[int, str, _Step]:
+    """Where the text of an insertion goes, the text, and the direction in which it is looked for."""
+    template = cast(str, getattr(rule, rule.action))
     indent = document.indent_at(place.start)
-    alone = document.text[start : place.start].strip() == ""
-    text = _fill(document, place, _block(template, indent) + "\n" if alone else template.strip("\n"))
-    at = start if alone else place.start
-    return [] if _stands(_backward, document.text, at, text, others) else [Edit(at, at, text)]
-
-
-def _insert_after(document: Document, place: Place, template: str, others: Sequence[str]) -> list[Edit]:
-    line_end = document.line_end(place.end)
-    rest = document.text[place.end : line_end]
+    if rule.action == "insert_before":
+        start = document.line_start(place.start)
+        alone = document.text[start : place.start].strip() == ""
+        text = _block(template, indent) + "\n" if alone else template.strip("\n")
+        return start if alone else place.start, _fill(document, place, text), _backward
+    end = document.line_end(place.end)
+    rest = document.text[place.end : end]
     alone = _REST_OF_LINE.get(document.language, _REST_OF_CODE_LINE).fullmatch(rest) is not None
-    indent = document.indent_at(place.start)
-    text = _fill(document, place, "\n" + _block(template, indent) if alone else template.strip("\n"))
-    at = line_end if alone else place.end
-    return [] if _stands(_forward, document.text, at, text, others) else [Edit(at, at, text)]
+    text = "\n" + _block(template, indent) if alone else template.strip("\n")
+    return end if alone else place.end, _fill(document, place, text), _forward
+
+
+def _insert(document: Document, place: Place, rule: Rule, others: Sequence[str]) -> list[Edit]:
+    at, text, step = _insertion(document, place, rule)
+    return [Edit(at, at, text)] if _stands(step, document.text, at, text, others) is None else []
 
 
 def _wrap(document: Document, place: Place, template: str, others: Sequence[str]) -> list[Edit]:
     before, after = _hanging(template.strip("\n"), document.indent_at(place.start)).split("{match}")
     before, after = (_fill(document, place, part) for part in (before, after))
-    if _stands(_backward, document.text, place.start, before, others) and _stands(
-        _forward, document.text, place.end, after, others
-    ):
+    sides = ((_backward, place.start, before), (_forward, place.end, after))
+    if all(_stands(step, document.text, at, text, others) is not None for step, at, text in sides):
         return []
     return [edit for edit in (Edit(place.start, place.start, before), Edit(place.end, place.end, after)) if edit.text]
 
@@ -211,7 +227,7 @@ def _append(document: Document, place: Place, template: str, others: Sequence[st
     whole = place.end >= len(document.text)
     at = len(document.text) if whole else document.line_end(place.end)
     text = _fill(document, place, _block(template, ""))
-    if _stands(_backward, document.text, at, text, others):
+    if _stands(_backward, document.text, at, text, others) is not None:
         return []
     if whole:
         lead = "" if document.text.endswith("\n") or not document.text else "\n"
@@ -453,7 +469,7 @@ _DOCKER_WORDS = frozenset(
 
 
 def new_breakage(before: Document, after: Document) -> str | None:
-    """What an edit broke: a syntax error more than before, JSON, Dockerfile or lock that no longer reads; or ``None``."""
+    """What an edit broke: one more syntax error, JSON, Dockerfile or lock that no longer reads; ``None`` if nothing."""
     if after.has_syntax and len(after.syntax_errors) > len(before.syntax_errors):
         offset, what = after.syntax_errors[0]
         known = {what for _, what in before.syntax_errors}

@@ -85,6 +85,7 @@ def _apply(source: Path, out: Path, patchset: Patchset, as_json: bool) -> int:
     if as_json:
         print(report.as_json(worked))
     else:
-        note = "the source was patched already" if worked.already_patched else f"{len(worked.changes)} files changed or added"
+        number = len(worked.changes)
+        note = f"{number} file{'' if number == 1 else 's'} changed or added" if number else "nothing to change"
         print(f"{out}: {note}; {report.summary(worked)} ({MARKER} names the patchset)")
     return FINE

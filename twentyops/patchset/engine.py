@@ -17,7 +17,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from twentyops.patchset import tree
-from twentyops.patchset.actions import add_import, edits_at, end_of_file, new_breakage, own_texts, trace_of_replacement
+from twentyops.patchset.actions import add_import, edits_at, end_of_file, new_breakage, own_texts, trace, without_own
 from twentyops.patchset.document import Document, Edit, read_target
 from twentyops.patchset.errors import Conflict, HostileInput, NoPlace, PatchsetError, RulesError, UsageError
 from twentyops.patchset.model import Rule, RuleFile, load_rules
@@ -197,12 +197,14 @@ def _judge(document: Document, rule: Rule, others: list[str], resolutions: Mappi
         find: BaseModel | None = None
     else:
         find, places = locate_any(document, rule.find)
+        if len(places) > rule.count:
+            places = without_own(document, rule, places, others)
     lines = tuple(document.line_of(place.start) for place in places)
     if not places and rule.present is None:
-        trace = trace_of_replacement(rule)
-        traces = [m.start() for m in trace.finditer(document.text)] if trace else []
+        shape = trace(rule)
+        traces = [match.start() for match in shape.finditer(document.text)] if shape else []
         if len(traces) == rule.count:
-            return _Verdict("already-applied", "the replacement is there", tuple(document.line_of(at) for at in traces))
+            return _Verdict("already-applied", "its text is there", tuple(document.line_of(at) for at in traces))
     if not places:
         return _Verdict("not-found", "no match")
     if len(places) != rule.count:

@@ -331,7 +331,7 @@ class _Loader(yaml.SafeLoader):
 def _problems(name: str, data: Any, error: ValidationError) -> Iterator[str]:
     """One line a problem: YAML file, rule by id (or position), key, what is wrong."""
     for item in error.errors(include_url=False, include_input=False):
-        where = [str(part) for part in item["loc"] if part not in _FIND_TAGS or not _is_tag(item["loc"], part)]
+        where = [str(part) for at, part in enumerate(item["loc"]) if not _is_tag(item["loc"], at)]
         rule = ""
         if len(item["loc"]) > 1 and item["loc"][0] == "rules" and isinstance(item["loc"][1], int):
             raw = data["rules"][item["loc"][1]]
@@ -343,9 +343,8 @@ def _problems(name: str, data: Any, error: ValidationError) -> Iterator[str]:
         yield f"{name}: {rule}{key + ': ' if key else ''}{message}"
 
 
-def _is_tag(loc: tuple[str | int, ...], part: str | int) -> bool:
-    """A union tag follows the position in a list of finds: rules, 0, find, 0, <tag>, <key>."""
-    at = loc.index(part)
+def _is_tag(loc: tuple[str | int, ...], at: int) -> bool:
+    """pydantic names the chosen kind of find after its position in the list: rules, 0, find, 0, <kind>, <key>."""
     return at >= 2 and isinstance(loc[at - 1], int) and loc[at - 2] in ("find", "present")
 
 

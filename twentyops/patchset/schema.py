@@ -1,4 +1,4 @@
-"""``python -m twentyops.patchset.schema > files/twenty/rules.schema.json``: the published JSON Schema of a rule file."""
+"""Writes the JSON Schema of a rule file: ``python -m twentyops.patchset.schema > files/twenty/rules.schema.json``."""
 
 import json
 import sys

@@ -19,7 +19,7 @@ from pathlib import Path
 from twentyops.patchset.errors import HostileInput, UsageError
 
 LEFT_OUT = frozenset({".git", "node_modules"})
-WORKERS = 8
+WORKERS = 4
 _HOPS = 40
 
 
@@ -259,13 +259,25 @@ def workshop(target: Path) -> Iterator[Path]:
     prefix = f".{target.name}.patchset-"
     for left in target.parent.glob(f"{prefix}*"):
         _remove_if_dead(left)
-    place = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
-    lock = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    place, lock = _locked_directory(prefix, target.parent)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield place
     finally:
         shutil.rmtree(place, ignore_errors=True)
+        os.close(lock)
+
+
+def _locked_directory(prefix: str, parent: Path) -> tuple[Path, int]:
+    """A new directory and the descriptor that locks it; made again when a cleaner was faster than the lock."""
+    while True:
+        place = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        try:
+            lock = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            continue
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if place.exists():
+            return place, lock
         os.close(lock)
 
 

@@ -3,6 +3,7 @@ import path from 'node:path';
 import cors from 'cors';
 import express, { type ErrorRequestHandler, type Express } from 'express';
 
+import { mountGraphql } from './engine/api/graphql';
 import { clientConfig } from './engine/core-modules/client-config';
 import { healthRouter } from './engine/core-modules/health';
 import { logger } from './logger';
@@ -26,6 +27,12 @@ export const createApp = (): Express => {
   app.use('/healthz', healthRouter());
   app.get('/client-config', (_request, response) => {
     response.json(clientConfig());
+  });
+  mountGraphql(app);
+  // Records over REST are not imitated; that nobody gets them without a token is.
+  app.use('/rest', (request, response) => {
+    const status = request.headers.authorization ? 501 : 403;
+    response.status(status).json({ statusCode: status, message: status === 403 ? 'Missing authentication token' : 'Not part of the stand-in' });
   });
   const page = path.join(frontDirectory, 'index.html');
   if (existsSync(page)) {

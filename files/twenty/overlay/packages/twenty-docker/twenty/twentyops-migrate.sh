@@ -59,8 +59,9 @@ twentyops_errors() {
 
 command -v setup_and_migrate_db >/dev/null 2>&1 ||
     twentyops_stop 70 "start it through the image's entrypoint: docker run IMAGE twentyops-migrate"
-if ! printf '%s\n' "${APP_VERSION:-}" | grep -Eqx '[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?'; then
-    twentyops_stop 64 "APP_VERSION is '${APP_VERSION:-}'; expected the version of Twenty in this image, like 1.10.0" \
+twentyops_version=$(printf '%s' "${APP_VERSION:-}" | tr '\n' ' ')
+if ! printf '%s\n' "$twentyops_version" | grep -Eqx '[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?'; then
+    twentyops_stop 64 "APP_VERSION is '$twentyops_version'; expected the version of Twenty in this image, like 1.10.0" \
         "(build argument APP_VERSION). Nothing was changed."
 fi
 [ -n "${PG_DATABASE_URL:-}" ] || twentyops_stop 64 "PG_DATABASE_URL is not set. Nothing was changed."
@@ -87,7 +88,7 @@ if [ -n "$twentyops_failures" ]; then
 fi
 if [ -n "$twentyops_pending" ]; then
     twentyops_say "no active workspace, so the upgrade ran none; running them now: $(twentyops_line "$twentyops_pending")"
-        twentyops_run yarn database:migrate:prod
+    twentyops_run yarn database:migrate:prod
     [ "$twentyops_status" -eq 0 ] || twentyops_stop 65 "core migrations ended with exit code $twentyops_status (see above)"
     twentyops_ask
     [ -z "$twentyops_pending" ] || twentyops_stop 65 "still pending: $(twentyops_line "$twentyops_pending")"

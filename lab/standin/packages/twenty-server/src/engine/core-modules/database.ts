@@ -1,9 +1,12 @@
-import { Pool, type PoolClient } from 'pg';
+import { Pool, type PoolClient, types } from 'pg';
 
 import { getConfig } from '../../config';
 import { logger } from '../../logger';
 
 export type Queryable = Pick<Pool, 'query'> | Pick<PoolClient, 'query'>;
+
+// A day stays the text that it is: as a Date it would move with the server's time zone.
+types.setTypeParser(types.builtins.DATE, (value) => value);
 
 let pool: Pool | undefined;
 
