@@ -10,13 +10,14 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from lab import cgroups, host, names, network, process, rootfs, state
 from lab.command import run, wait_until
 from lab.identity import DEFAULT_NAME, PROJECT, Identity, LabError, cache_dir
-from lab.machine import Machine, Plan
+from lab.machine import DISK_GIB, Machine, Plan
 from lab.registry import Registry
 
 DROPLET, BUILDER = "droplet", "builder"
@@ -68,7 +69,7 @@ class Lab:
         return {name: Plan(**plan) for name, plan in self._remembered().get("machines", {}).items()}
 
     def _plan(self, plan: Plan) -> None:
-        self._remember(machines={n: p.dump() for n, p in (self._plans() | {plan.name: plan}).items()})
+        self._remember(machines={n: asdict(p) for n, p in (self._plans() | {plan.name: plan}).items()})
 
     # --- parts --------------------------------------------------------------------------------------------------
 
@@ -143,8 +144,16 @@ class Lab:
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def up(self, os: str = "trixie", *, builder: bool = True, images: bool = False, memory_mib: int | None = None) -> Lab:
-        """Make the lab, or what is missing of it. ``os`` is the droplet's Debian; ``memory_mib`` limits the droplet's memory.
+    def up(
+        self,
+        os: str = "trixie",
+        *,
+        builder: bool = True,
+        images: bool = False,
+        memory_mib: int | None = None,
+        disk_gib: int = DISK_GIB,
+    ) -> Lab:
+        """Make the lab, or what is missing of it. ``os`` is the droplet's Debian; ``memory_mib`` and ``disk_gib`` are its size.
 
         Without ``builder`` there is only the droplet; with ``images`` the base images are in the registry afterwards.
         Returns the lab itself.
@@ -153,17 +162,16 @@ class Lab:
         with self.locked():
             self._up_parts()
             known = self._plans()
-            wanted = [Plan(DROPLET, os, NUMBERS[DROPLET], memory_mib)]
+            wanted = [Plan(DROPLET, os, NUMBERS[DROPLET], memory_mib, disk_gib)]
             if builder:
                 wanted.append(Plan(BUILDER, "trixie", NUMBERS[BUILDER]))
             for plan in wanted:
                 if plan.name not in known:
                     self._plan(plan)
                 elif known[plan.name] != plan:
-                    now = known[plan.name]
                     raise LabError(
-                        f"lab {self.name} has a {plan.name} of {now.os} with {now.memory_mib or 'unlimited'} MiB already: "
-                        f"take it down first (python -m lab down --name {self.name}), or use another --name"
+                        f"lab {self.name} is there already, with another {known[plan.name]}\n  take it down first "
+                        f"(python -m lab down --name {self.name}), or use another --name"
                     )
             with ThreadPoolExecutor(max_workers=1) as beside:
                 pushed = beside.submit(self._images) if images else None
@@ -227,7 +235,7 @@ class Lab:
             alive = {p.pid for p in process.find(self.identity)}
             alive |= {pid for pid in cgroups.pids(self.identity) if process.alive(pid)}
             process.kill(alive)
-            return not alive and cgroups.remove(self.identity)
+            return not alive and cgroups.remove(self.identity) and not host.loops_below(self.identity.runtime)
 
         wait_until(
             gone, 20, lambda: f"lab {self.name} does not end:\n  " + "\n  ".join(leftovers(self.name, self.identity.project))
@@ -245,7 +253,13 @@ class Lab:
     # --- further machines ---------------------------------------------------------------------------------------
 
     def add_droplet(
-        self, name: str, os: str = "trixie", *, memory_mib: int | None = None, snapshot: str | None = None
+        self,
+        name: str,
+        os: str = "trixie",
+        *,
+        memory_mib: int | None = None,
+        disk_gib: int = DISK_GIB,
+        snapshot: str | None = None,
     ) -> Machine:
         """Boot one more bare machine (about two seconds when its tree is there); ``remove_droplet`` takes it away.
 
@@ -259,7 +273,7 @@ class Lab:
             used = {plan.number for plan in plans.values()}
             number = next((n for n in range(FIRST_EXTRA, 255) if n not in used), 255)
             self.network.address(number)
-            self._plan(Plan(name, os, number, memory_mib))
+            self._plan(Plan(name, os, number, memory_mib, disk_gib))
             machine = self.machine(name)
             machine.restore(snapshot) if snapshot else machine.up()
             self.write()
@@ -269,7 +283,7 @@ class Lab:
         """Remove one machine with its disk; the others are not touched."""
         with self.locked():
             self.machine(name).remove()
-            self._remember(machines={n: p.dump() for n, p in self._plans().items() if n != name})
+            self._remember(machines={n: asdict(p) for n, p in self._plans().items() if n != name})
             self.write()
 
     def reset(self, name: str) -> Machine:

@@ -111,9 +111,11 @@ def test_a_guest_changes_neither_clock_nor_swap_of_this_machine(droplet: Machine
 
 
 def test_further_droplets_have_the_size_that_was_asked_for(lab: Lab) -> None:
-    small = lab.add_droplet("small", memory_mib=256)
+    small = lab.add_droplet("small", memory_mib=256, disk_gib=2)
     total = small.ssh("awk '/MemTotal/ {print $2}' /proc/meminfo").stdout
     assert int(total) == 256 * 1024
+    sizes = small.ssh("df --output=size -BM / /var/lib/docker /var/lib/containerd | grep -v blocks").stdout.split()
+    assert all(1800 < int(size.removesuffix("M")) <= 2048 for size in sizes), sizes
     assert small.ssh("python3 -c 'len(bytearray(100 << 20))'", check=False).returncode == 0
     assert small.ssh("python3 -c 'len(bytearray(400 << 20))'", check=False).returncode != 0
     with pytest.raises(LabError, match="already"):
@@ -217,6 +219,7 @@ def traces(key: str) -> list[str]:
         ["ip", "-o", "link"],
         ["ip", "-o", "addr"],
         ["cat", "/proc/self/mountinfo"],
+        ["losetup", "-a"],
     ]
     found = []
     for argv in listings:
