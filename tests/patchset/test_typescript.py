@@ -133,6 +133,13 @@ def test_replacement_that_cannot_be_recognised_is_refused_before_anything_is_wri
     assert "present" in row.found
 
 
+def test_upstream_text_that_looks_like_the_replacement_hides_no_drift(tmp_path: Path) -> None:
+    worked, _ = run(tmp_path, "code.ts", "bar();\n", rule(find={"pattern": "foo()"}, replace="bar()"))
+    assert only_row(worked).state == "not-found"
+    worked, _ = run(tmp_path, "code.ts", "pre(bar());\n", rule(find={"pattern": "foo()"}, wrap="pre({match})"))
+    assert only_row(worked).state == "not-found"
+
+
 def test_explicit_present_overrides_the_automatic_check(tmp_path: Path) -> None:
     rules = rule(find={"pattern": "n($A)"}, replace="m(2)", present={"pattern": "m($X)"})
     assert edited(tmp_path, "code.ts", "n(1);\n", rules) == "m(2);\n"
