@@ -29,6 +29,11 @@ export const createApp = (): Express => {
     response.json(clientConfig());
   });
   mountGraphql(app);
+  // Records over REST are not imitated; that nobody gets them without a token is.
+  app.use('/rest', (request, response) => {
+    const status = request.headers.authorization ? 501 : 403;
+    response.status(status).json({ statusCode: status, message: status === 403 ? 'Missing authentication token' : 'Not part of the stand-in' });
+  });
   const page = path.join(frontDirectory, 'index.html');
   if (existsSync(page)) {
     app.use(express.static(frontDirectory));

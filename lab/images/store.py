@@ -1,0 +1,73 @@
+"""The cache of built images, and the one call that brings them into a registry."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lab.images.build import Builder
+from lab.images.host import inspect
+from lab.images.push import Registry, push
+from lab.images.recipes import Recipe, base_key, recipe_key, recipes
+
+log = logging.getLogger("lab.images")
+
+SUITES = ("trixie", "bookworm")
+KEPT = 3  # builds of one image that stay in the cache: worktrees side by side may differ
+
+
+def cache_folder() -> Path:
+    """``$XDG_CACHE_HOME/twentyops-lab/images``, default below ``~/.cache``; outside the repository."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twentyops-lab" / "images"
+
+
+@contextmanager
+def _only_one(cache: Path) -> Iterator[None]:
+    """One process at a time builds or prunes; rehearsals side by side wait here."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _prune(folder: Path, name: str, current: str) -> None:
+    """Drop the oldest builds of one image, never the current one."""
+    builds = sorted(folder.glob(f"{name}-*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in [build for build in builds if build.name != current][KEPT - 1 :]:
+        shutil.rmtree(path)
+
+
+def build(names: tuple[str, ...] = ()) -> dict[str, tuple[Recipe, Path]]:
+    """Images (all, or those named) in the cache: ``{name: (recipe, folder)}``; instant when nothing changed."""
+    cache = cache_folder()
+    with _only_one(cache):
+        host = inspect(SUITES)
+        known = {recipe.name: recipe for recipe in recipes(host)}
+        if unknown := set(names) - set(known):
+            raise ValueError(f"no such image: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
+        builder = Builder(cache, host)
+        made = {name: (known[name], builder.image(known[name])) for name in names or known}
+        for name, (recipe, _) in made.items():
+            _prune(cache / "image", name, f"{name}-{recipe_key(recipe, host)}")
+        for suite in SUITES:
+            _prune(cache / "base", suite, f"{suite}-{base_key(host, suite)}")
+    return made
+
+
+def ensure(registry: Registry, names: tuple[str, ...] = ()) -> dict[str, str]:
+    """Make sure that a registry holds the lab's base images; ``{name: "address/library/x:tag"}``.
+
+    Builds what the cache lacks (root needed), uploads what the registry lacks. Errors: ``HostError``, ``BuildError``,
+    ``PushError``.
+    """
+    held = {}
+    for name, (recipe, folder) in build(names).items():
+        sent = push(registry, folder, recipe.repository, recipe.tag)
+        held[name] = f"{registry.address}/{recipe.repository}:{recipe.tag}"
+        log.info("%s: %s", held[name], "pushed" if sent else "there already")
+    return held
