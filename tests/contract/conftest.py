@@ -63,9 +63,7 @@ def target(request: pytest.FixtureRequest) -> Iterator[Target]:
     if given:
         with httpx.Client(base_url=given, timeout=60) as http:
             secret = request.config.getoption("--twenty-app-secret", default=None)
-            yield Target(
-                given.rstrip("/"), http, None, secret, request.config.getoption("--twenty-redis-url", default=None)
-            )
+            yield Target(given.rstrip("/"), http, None, secret, request.config.getoption("--twenty-redis-url", default=None))
         return
     local: Services = request.getfixturevalue("local_services")
     with local.standin("contract") as standin, httpx.Client(base_url=standin.url, timeout=30) as http:

@@ -179,7 +179,5 @@ def test_every_field_of_every_object_can_be_selected(admin: Api, product: dict[s
             if field["type"] == "RELATION":
                 sub = "{ id }" if field["relation"]["type"] == "MANY_TO_ONE" else "{ edges { node { id } } }"
             selected.append(f"{field['name']} {sub}")
-        answer = admin.records(
-            f"{{ {found['namePlural']}(first: 1) {{ edges {{ node {{ {' '.join(selected)} }} }} }} }}"
-        )
+        answer = admin.records(f"{{ {found['namePlural']}(first: 1) {{ edges {{ node {{ {' '.join(selected)} }} }} }} }}")
         assert not answer.errors, (name, answer.errors)

@@ -15,9 +15,7 @@ DOCKER = TREE / "packages" / "twenty-docker" / "twenty"
 def test_lock_file_names_versions_and_hashes_but_no_addresses() -> None:
     lock = json.loads((TREE / "package-lock.json").read_text())
     packages = {
-        name: entry
-        for name, entry in lock["packages"].items()
-        if name.startswith("node_modules/") and not entry.get("link")
+        name: entry for name, entry in lock["packages"].items() if name.startswith("node_modules/") and not entry.get("link")
     }
     assert len(packages) > 100
     assert not [name for name, entry in packages.items() if "resolved" in entry]
