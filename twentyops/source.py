@@ -150,4 +150,4 @@ def _git(directory: Path, *arguments: str, environ: dict[str, str] | None = None
         env={**os.environ, "GIT_TERMINAL_PROMPT": "0", **(environ or {})},
         capture_output=True, text=True, check=check, timeout=timeout,
     )  # fmt: skip
-    return result.stdout.strip()
+    return result.stdout.rstrip("\n")
