@@ -58,9 +58,7 @@ def cache_dir() -> Path:
 
 
 def _run(*argv: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout: float = 300) -> str:
-    done = subprocess.run(
-        [str(part) for part in argv], cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout
-    )
+    done = subprocess.run([str(part) for part in argv], cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout)
     if done.returncode != 0:
         raise Unready(f"{' '.join(map(str, argv))}: exit {done.returncode}\n{(done.stderr or done.stdout)[-2000:]}")
     return done.stdout

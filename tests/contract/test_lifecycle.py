@@ -75,9 +75,7 @@ def test_missing_setting_is_refused_by_name(standin: Standin, program: str, miss
 
 
 def test_malformed_address_is_refused_by_name(standin: Standin) -> None:
-    done = standin.run(
-        "node", "dist/src/main", timeout=20, changes={"SERVER_URL": "localhost", "REDIS_URL": "http://x"}
-    )
+    done = standin.run("node", "dist/src/main", timeout=20, changes={"SERVER_URL": "localhost", "REDIS_URL": "http://x"})
     assert done.returncode == 1
     assert "SERVER_URL: not an address" in done.stderr
     assert "REDIS_URL: not an address" in done.stderr
@@ -135,9 +133,7 @@ def test_failing_migration_fails_and_leaves_nothing(standin: Standin) -> None:
     done = standin.typeorm("run", STANDIN_FAIL_MIGRATION="1")
     assert done.returncode == 1
     assert "standinMissing" in done.stdout + done.stderr
-    tables = standin.psql(
-        "SELECT count(*) FROM pg_tables WHERE schemaname = 'core' AND tablename <> '_typeorm_migrations'"
-    )
+    tables = standin.psql("SELECT count(*) FROM pg_tables WHERE schemaname = 'core' AND tablename <> '_typeorm_migrations'")
     assert tables == "0"
 
 
@@ -273,9 +269,7 @@ def test_workspaces_do_not_see_each_other(migrated: Standin) -> None:
             signed = target.api.metadata(q.SIGN_UP, email=f"{tenant}@example.com", password="long enough").ok()
             agnostic = signed["signUp"]["tokens"]["accessOrWorkspaceAgnosticToken"]["token"]
             made = target.api.with_token(agnostic).metadata(q.NEW_WORKSPACE).ok()["signUpInNewWorkspace"]
-            named = migrated.psql(
-                'SELECT "subdomain" FROM "core"."workspace" WHERE "id" = :\'id\'', id=made["workspace"]["id"]
-            )
+            named = migrated.psql('SELECT "subdomain" FROM "core"."workspace" WHERE "id" = :\'id\'', id=made["workspace"]["id"])
             at = Target(f"http://{named}.localhost", http, migrated, None, None)
             before, _ = exchange(at, made["loginToken"]["token"])
             target.api.with_token(before).metadata(q.ACTIVATE, data={"displayName": tenant}).ok()

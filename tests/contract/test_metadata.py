@@ -152,9 +152,7 @@ def test_field_of_each_kind_is_created(
     assert created["isCustom"] is True
     assert created["isActive"] is True
     listed = fields(admin, custom["nameSingular"])[name]
-    assert {key: listed[key] for key in ("id", "type", *expected)} == {
-        key: created[key] for key in ("id", "type", *expected)
-    }
+    assert {key: listed[key] for key in ("id", "type", *expected)} == {key: created[key] for key in ("id", "type", *expected)}
 
 
 DRAFT = {"label": "Draft", "value": "DRAFT", "position": 0, "color": "gray"}
@@ -189,18 +187,10 @@ def test_update_without_option_ids_makes_new_options(admin: Api, custom: dict[st
     ("wanted", "code"),
     [
         pytest.param({"type": "SELECT", "options": []}, "INVALID_FIELD_INPUT", id="no options"),
-        pytest.param(
-            {"type": "SELECT", "options": [{**DRAFT, "value": "lower case"}]}, "INVALID_FIELD_INPUT", id="option value"
-        ),
-        pytest.param(
-            {"type": "SELECT", "options": [DRAFT, {**SOLD, "value": "DRAFT"}]}, "INVALID_FIELD_INPUT", id="twins"
-        ),
-        pytest.param(
-            {"type": "SELECT", "options": [DRAFT], "defaultValue": "DRAFT"}, "INVALID_FIELD_INPUT", id="bare default"
-        ),
-        pytest.param(
-            {"type": "SELECT", "options": [DRAFT], "defaultValue": "'NONE'"}, "INVALID_FIELD_INPUT", id="other default"
-        ),
+        pytest.param({"type": "SELECT", "options": [{**DRAFT, "value": "lower case"}]}, "INVALID_FIELD_INPUT", id="option value"),
+        pytest.param({"type": "SELECT", "options": [DRAFT, {**SOLD, "value": "DRAFT"}]}, "INVALID_FIELD_INPUT", id="twins"),
+        pytest.param({"type": "SELECT", "options": [DRAFT], "defaultValue": "DRAFT"}, "INVALID_FIELD_INPUT", id="bare default"),
+        pytest.param({"type": "SELECT", "options": [DRAFT], "defaultValue": "'NONE'"}, "INVALID_FIELD_INPUT", id="other default"),
         pytest.param({"type": "TEXT", "name": "currency"}, "INVALID_FIELD_INPUT", id="reserved currency"),
         pytest.param({"type": "TEXT", "name": "address"}, "INVALID_FIELD_INPUT", id="reserved address"),
         pytest.param({"type": "TEXT", "name": "not camel"}, "INVALID_FIELD_INPUT", id="name with space"),
@@ -232,9 +222,7 @@ def test_field_of_an_unknown_object_is_refused(admin: Api) -> None:
 
 
 @pytest.mark.parametrize("wanted", [{"type": "NO_SUCH_TYPE", "name": "x"}, {"name": "x"}, {"type": "TEXT"}])
-def test_input_of_the_wrong_shape_is_a_bad_request(
-    admin: Api, custom: dict[str, Json], wanted: dict[str, Json]
-) -> None:
+def test_input_of_the_wrong_shape_is_a_bad_request(admin: Api, custom: dict[str, Json], wanted: dict[str, Json]) -> None:
     answer = create_field(admin, custom["id"], **wanted)
     assert answer.status == 400
     assert answer.data is None

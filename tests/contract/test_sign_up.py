@@ -189,7 +189,5 @@ def test_revoked_api_key_is_refused(target: Target, admin: Api) -> None:
     key, token = make_api_key(admin)
     bearer = target.api.with_token(token)
     assert bearer.metadata(q.ROLES).ok()
-    admin.metadata(
-        "mutation ($input: RevokeApiKeyInput!) { revokeApiKey(input: $input) { id } }", input={"id": key}
-    ).ok()
+    admin.metadata("mutation ($input: RevokeApiKeyInput!) { revokeApiKey(input: $input) { id } }", input={"id": key}).ok()
     assert bearer.metadata(q.ROLES).code == "FORBIDDEN"

@@ -14,9 +14,7 @@ from tests.contract.native import Services, Standin, built_tree, ensure_node
 PROBE = Path(__file__).with_name("probe_job.js")
 
 
-def run_probe(
-    redis_url: str, tree: Path, node: Path, queue: str = "task-assigned-queue"
-) -> subprocess.CompletedProcess[str]:
+def run_probe(redis_url: str, tree: Path, node: Path, queue: str = "task-assigned-queue") -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "REDIS_URL": redis_url, "NODE_PATH": str(tree / "node_modules")}
     return subprocess.run([node / "node", PROBE, queue, "20"], env=env, capture_output=True, text=True, timeout=60)
 
