@@ -113,7 +113,7 @@ def test_unchanged_image_is_neither_built_nor_pushed(current: plan.Plan, monkeyp
     current.image_digest = "sha256:" + "1" * 64
     monkeypatch.setattr("twentyops.image.build", lambda plan: pytest.fail("built"))
     monkeypatch.setattr("twentyops.image.push", lambda plan: pytest.fail("pushed"))
-    assert run(world("debian-13", "builder"), source.send, image.publish, image.known) == []
+    assert run(world("debian-13", "builder"), source.tell, image.publish, image.known) == []
 
 
 def test_deploy_without_image_stops_before_the_droplet_is_configured(current: plan.Plan) -> None:

@@ -20,6 +20,7 @@ from twentyops.patchset.yarnlock import entries, lock_edits
 _Step = Callable[[str, int, str], int | None]
 
 _META = re.compile(r"\$\$\$[A-Z_][A-Z0-9_]*|\$[A-Z_][A-Z0-9_]*")
+_GROUP = re.compile(r"\(\?P<([A-Z][A-Z0-9_]*)>")
 _REST_OF_LINE = {
     "dockerfile": re.compile(r"[ \t]*"),
     "text": re.compile(r"[ \t]*"),
@@ -68,7 +69,8 @@ def edits_at(document: Document, rule: Rule, place: Place, context: Context) -> 
 
 def _holes(rule: Rule) -> re.Pattern[str]:
     """What is filled in: {match} and the captures that this rule's find names. Any other $NAME is text."""
-    named = set(_META.findall(" ".join(str(find.model_dump()) for find in rule.find or [])))
+    finds = " ".join(str(find.model_dump()) for find in rule.find or [])
+    named = {*_META.findall(finds), *(f"${name}" for name in _GROUP.findall(finds))}
     return re.compile("|".join([r"\{match\}", *(re.escape(name) + r"(?![A-Z0-9_])" for name in sorted(named))]))
 
 

@@ -515,8 +515,11 @@ class Drift(PatchsetError):
 
     def __init__(self, worked: Plan) -> None:
         self.plan = worked
-        bad = sum(not row.good for row in worked.rows)
-        super().__init__(f"{bad} of {len(worked.rows)} rules and files do not fit {worked.source}; nothing was written")
+        bad = [row for row in worked.rows if not row.good]
+        told = "".join(f"\n  {row.file} {row.id}: {row.state}" for row in bad)
+        super().__init__(
+            f"{len(bad)} of {len(worked.rows)} rules and files do not fit {worked.source}; nothing was written{told}"
+        )
 
 
 # --- apply ----------------------------------------------------------------------------------------------------------
