@@ -25,7 +25,6 @@ SKIPPED = (
     "proc",
     "sys",
     "dev",
-    "run",
     "tmp",
     "mnt",
     "var/cache/apt",
@@ -121,9 +120,7 @@ class Builder:
         store = self.cache / "packages" / f"npm-{package.replace('/', '_')}"
         if not store.exists():
             with tempfile.TemporaryDirectory(dir=self.cache / "tmp") as scratch:
-                name = _run(["npm", "pack", "--silent", package], f"npm package {package}", cwd=Path(scratch)).split()[
-                    -1
-                ]
+                name = _run(["npm", "pack", "--silent", package], f"npm package {package}", cwd=Path(scratch)).split()[-1]
                 (Path(scratch) / name).rename(store)
         target.mkdir(parents=True)
         _run(["tar", "-xzf", str(store), "-C", str(target), "--strip-components=1", "--no-same-owner"], package)
@@ -177,16 +174,12 @@ class Builder:
                 layers.append(oci.write_layer(upper, draft / "layer.tar.gz", skip=skip))
                 files.append(target / "layer.tar.gz")
             created = datetime.now(UTC).replace(microsecond=0).isoformat()
-            config = oci.encode(
-                oci.image_config(layers, recipe.run, architecture=self.host.architecture, created=created)
-            )
+            config = oci.encode(oci.image_config(layers, recipe.run, architecture=self.host.architecture, created=created))
             (draft / "config.json").write_bytes(config)
             (draft / "manifest.json").write_bytes(oci.encode(oci.manifest(layers, config)))
             (draft / "layers.json").write_text(json.dumps([str(path) for path in files]))
             draft.rename(target)
-        log.info(
-            "image %s: %.0f s, %.0f MB", recipe.name, time.monotonic() - started, sum(la.size for la in layers) / 1e6
-        )
+        log.info("image %s: %.0f s, %.0f MB", recipe.name, time.monotonic() - started, sum(la.size for la in layers) / 1e6)
         return target
 
     def _set_up(self, recipe: Recipe, lower: Path, scratch: Path) -> Path:
@@ -194,9 +187,7 @@ class Builder:
         upper, work, merged, artefacts = (scratch / name for name in ("upper", "work", "merged", "artefacts"))
         self._artefacts(recipe, artefacts)
         if (recipe.folder / "rootfs").is_dir():
-            shutil.copytree(
-                recipe.folder / "rootfs", upper, symlinks=True, ignore=shutil.ignore_patterns("__pycache__")
-            )
+            shutil.copytree(recipe.folder / "rootfs", upper, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
             for path in (upper, *upper.rglob("*")):
                 os.chown(path, 0, 0, follow_symlinks=False)
                 path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)

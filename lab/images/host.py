@@ -75,9 +75,7 @@ def _mirrors() -> list[str]:
     seen = dict.fromkeys(uri.rstrip("/") for uri in listed)
     mirrors = sorted((u for u in seen if u.startswith(("http://", "https://"))), key=lambda uri: "security" in uri)
     if not mirrors:
-        raise HostError(
-            "apt has no http(s) source on this machine; run `apt-get update` with a Debian mirror in its sources"
-        )
+        raise HostError("apt has no http(s) source on this machine; run `apt-get update` with a Debian mirror in its sources")
     return mirrors
 
 

@@ -34,9 +34,7 @@ class PushError(RuntimeError):
 
 def _open(registry: Registry, repository: str) -> DXF:
     if not Path(registry.ca_file).is_file():
-        raise PushError(
-            f"registry {registry.address}: its CA file {registry.ca_file} is missing; is the lab's registry up?"
-        )
+        raise PushError(f"registry {registry.address}: its CA file {registry.ca_file} is missing; is the lab's registry up?")
 
     def log_in(client: DXFBase, answer: requests.Response) -> None:
         client.authenticate(registry.username, registry.password, response=answer)
@@ -48,9 +46,7 @@ def _explain(registry: Registry, failed: Exception) -> PushError:
     answer = getattr(failed, "response", None)
     status = getattr(answer, "status_code", None)
     if status in (401, 403) or isinstance(failed, DXFUnauthorizedError):
-        return PushError(
-            f"registry {registry.address} refused the login of {registry.username}; check its htpasswd file"
-        )
+        return PushError(f"registry {registry.address} refused the login of {registry.username}; check its htpasswd file")
     if isinstance(failed, requests.exceptions.SSLError):
         return PushError(f"registry {registry.address}: its certificate is not signed by {registry.ca_file}: {failed}")
     if isinstance(failed, requests.exceptions.ConnectionError):

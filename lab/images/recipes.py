@@ -168,6 +168,10 @@ def base_key(host: Host, suite: str) -> str:
     )
 
 
+FORMAT = 2
+"""Raised when build.py makes other layers of the same recipe."""
+
+
 def recipe_key(recipe: Recipe, host: Host) -> str:
     """Key of an image: changes with anything that goes into it (recipe, its files, the base below it)."""
-    return _digest([asdict(recipe), _files(recipe.folder), base_key(host, recipe.suite)])
+    return _digest([FORMAT, asdict(recipe), _files(recipe.folder), base_key(host, recipe.suite)])

@@ -1,0 +1,47 @@
+"""Figures, measured in a lab of their own: each step by the clock, from the commands that people run."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+from lab import rehearse
+from lab.identity import LabError
+from lab.world import Lab, Say
+
+
+def main(name: str, say: Say) -> int:
+    """Make a lab, rehearse twice, remove it; print JSON with seconds and MiB. Exit 1 when a rehearsal fails."""
+    figures: dict[str, object] = {}
+    lab = Lab(name, say)
+
+    def timed(label: str, step: Callable[[], object]) -> None:
+        began = time.monotonic()
+        step()
+        figures[label] = round(time.monotonic() - began, 1)
+        say(f"{label}: {figures[label]} s")
+
+    def run(label: str) -> None:
+        report = rehearse.deploy(lab, echo=False)
+        if report.exit_code:
+            raise LabError(f"{label} failed with exit {report.exit_code}; see it by: python -m lab rehearse --name {name}")
+        figures[label] = {
+            "seconds": round(report.seconds, 1),
+            "changed": report.changed,
+            "phases": {phase: round(seconds, 1) for phase, seconds in report.phases.items()},
+            "peak_mib": {machine: peak >> 20 for machine, peak in report.peaks.items()},
+        }
+        say(f"{label}: {report.seconds:.1f} s, {report.changed} operations changed")
+
+    lab.down()
+    try:
+        timed("lab up (caches as they are)", lab.up)
+        timed("base images (caches as they are)", lab.ensure_images)
+        run("first rehearsal")
+        run("second rehearsal")
+        timed("lab up again", lab.up)
+    finally:
+        timed("lab down", lab.down)
+    print(json.dumps(figures, indent=2))
+    return 0

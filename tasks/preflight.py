@@ -1,0 +1,31 @@
+"""Phase 1: whatever can be known to fail is said now, in one message, before any change."""
+
+from pyinfra import host
+
+from twentyops import facts, plan, preflight, release
+from twentyops.deploying import is_deploy_file
+from twentyops.errors import Problem, Refused
+from twentyops.registry import RegistryError
+
+
+def check() -> None:
+    """Control machine first (settings, registry, source, patchset), then this host."""
+    current = plan.current()
+    problems: list[Problem] = []
+    if host.name == "@local" or "builder" in host.groups:
+        state = host.get_fact(facts.HostState)
+        problems += preflight.builder(state, current.settings, must_build=not current.image_digest)
+    if "droplet" in host.groups:
+        state = host.get_fact(facts.HostState)
+        problems += preflight.droplet(state, current.settings)
+        current.previous = release.Manifest.from_json(host.get_fact(facts.ReleaseManifest))
+        try:
+            current.pin_base_images(current.previous)
+        except (RegistryError, ValueError) as error:
+            problems.append(Problem("POSTGRES_IMAGE, REDIS_IMAGE, CADDY_IMAGE", f"{error}; name an image that is there"))
+    if problems:
+        raise SystemExit(str(Refused(f"Preflight refused {host.name}, nothing was changed:", problems)))
+
+
+if is_deploy_file(__name__):
+    check()

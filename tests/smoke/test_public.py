@@ -1,0 +1,53 @@
+"""What a visitor without a session meets at the public address, and what nobody outside may reach."""
+
+from __future__ import annotations
+
+import re
+import socket
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+
+def test_health(public: httpx.Client) -> None:
+    answer = public.get("/healthz")
+    assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+
+
+@pytest.mark.parametrize("path", ["/healthz/database", "/healthz/worker"])
+def test_inner_health_reports_are_not_public(public: httpx.Client, path: str) -> None:
+    assert public.get(path).status_code == 404
+
+
+def test_page_is_served_and_knows_its_own_address(public: httpx.Client) -> None:
+    answer = public.get("/")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    told = re.search(r'REACT_APP_SERVER_BASE_URL"?\s*:\s*"([^"]*)"', answer.text)
+    assert told, "the page carries no address of the server"
+    assert told[1] == str(public.base_url).rstrip("/")
+
+
+def test_client_config_is_json(public: httpx.Client) -> None:
+    answer = public.get("/client-config")
+    assert answer.status_code == 200
+    assert isinstance(answer.json(), dict)
+
+
+def test_visitor_without_session_cannot_read_crm_data(public: httpx.Client) -> None:
+    answer = public.post("/graphql", json={"query": "{ people { totalCount } }"}).json()
+    assert answer["errors"]
+    assert not answer.get("data")
+
+
+def test_rest_without_token_is_refused(public: httpx.Client) -> None:
+    assert public.get("/rest/people").status_code in {400, 401, 403}
+
+
+@pytest.mark.parametrize("port", [5432, 6379, 3000, 2019, 2020, 2375])
+def test_inner_port_is_closed_to_the_outside(public: httpx.Client, port: int) -> None:
+    host = urlsplit(str(public.base_url)).hostname
+    with socket.socket() as probe:
+        probe.settimeout(3)
+        assert probe.connect_ex((host, port)) != 0

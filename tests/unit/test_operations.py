@@ -1,0 +1,90 @@
+"""Operations as pyinfra tests its own: a YAML file gives arguments and facts, and the commands that must follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pyinfra.api import Config, Inventory, State
+from pyinfra.api.command import PyinfraCommand, StringCommand
+from pyinfra.api.host import Host
+from pyinfra.context import ctx_host, ctx_state
+
+from twentyops import operations
+
+CASES = sorted((Path(__file__).parent / "operations").glob("*.yaml"))
+
+
+@pytest.fixture
+def fake_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    """A host that exists nowhere: facts come from the case, nothing is run."""
+    state = State(Inventory((["@fake/droplet"], {})), Config())  # type: ignore[no-untyped-call]
+    host = state.inventory.get_host("@fake/droplet")
+    with ctx_state.use(state), ctx_host.use(host):
+        yield host
+
+
+def described(command: PyinfraCommand) -> Any:
+    if not isinstance(command, StringCommand):
+        return repr(command)
+    stdin = command.connector_arguments.get("_stdin")
+    return {"command": str(command), "stdin": stdin} if stdin else str(command)
+
+
+def callables(operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments that an operation wants as something to call are written as plain values in a case."""
+    late = {
+        "pulled_images": {"references"},
+        "release_files": {"directory", "content"},
+        "checked_caddyfile": {"image"},
+        "postgres_database": {"password"},
+        "twenty_migrations": {"directory", "image"},
+        "compose_services": {"directory", "wanted"},
+    }.get(operation, set())
+    values = {key: tuple(v) if key in {"services", "names", "packages"} else v for key, v in arguments.items()}
+    return {key: (lambda v=v: v) if key in late else v for key, v in values.items()}
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda p: p.stem)
+def test_operation(path: Path, fake_host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = yaml.safe_load(path.read_text())
+    known: dict[str, Any] = case["facts"]
+    monkeypatch.setattr(type(fake_host), "get_fact", lambda self, fact, *a, **k: known[fact.__name__])
+    noops: list[str] = []
+    monkeypatch.setattr(type(fake_host), "noop", lambda self, text: noops.append(text))
+    function = getattr(operations, case["operation"])._inner
+    found = [described(c) for c in function(**callables(case["operation"], case["arguments"]))]
+    assert found == case["commands"]
+    assert bool(noops) == (not case["commands"]), "an operation without commands says why (host.noop), one with commands does not"
+
+
+def test_every_operation_has_a_case_with_and_without_change() -> None:
+    cases: dict[str, set[bool]] = {}
+    for path in CASES:
+        case = yaml.safe_load(path.read_text())
+        cases.setdefault(case["operation"], set()).add(bool(case["commands"]))
+    ours = {
+        name
+        for name, value in vars(operations).items()
+        if hasattr(value, "_inner") and value._inner.__module__ == operations.__name__ and not name.startswith("control_")
+    }
+    assert ours - {"release_record"} == set(cases)  # release_record has tests of its own: its manifest carries the time
+    assert {name: kinds for name, kinds in cases.items() if kinds != {True, False}} == {}
+
+
+def test_secrets_are_in_no_command_and_in_no_representation(fake_host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(fake_host), "get_fact", lambda self, fact, *a, **k: {})
+    secret = "correct-horse-battery"
+    generators = [
+        operations.secret_file._inner(path="/opt/x", content=f"{secret}\n"),
+        operations.registry_login._inner(registry="r.example.com", username="u", password=secret),
+        operations.release_files._inner(directory=lambda: "/opt/r", content=lambda: {"env/server.env": f"A='{secret}'\n"}),
+        operations.postgres_database._inner(container="c", database="twenty", password=lambda: secret),
+    ]
+    for generator in generators:
+        for command in generator:
+            assert secret not in str(command)
+            assert secret not in repr(command)

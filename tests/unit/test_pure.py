@@ -1,0 +1,248 @@
+"""Pure logic: names, hashes, rendered files, refusals, explanations."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.test_settings import GOOD
+from twentyops import distributions, image, lock, preflight, release, stack
+from twentyops.registry import ImageRef
+from twentyops.settings import Settings, load
+
+IMAGES = {name: f"r.example.com/{name}@sha256:{'0' * 64}" for name in ("postgres", "redis", "caddy", "server")}
+SECRETS = {name: name[0] * 64 for name in stack.SECRETS}
+HOST = {
+    "os": "debian", "os_version": "13", "codename": "trixie", "machine": "x86_64", "memory_mb": 3900, "disk_mb": 40_000,
+    "listeners": {22: "sshd"}, "docker": "/usr/bin/docker",
+}  # fmt: skip
+
+
+def settings(**changed: str) -> Settings:
+    return load({**GOOD, **changed})
+
+
+def problems(function: Any, **changed: Any) -> str:
+    state = {**HOST, "epoch": int(time.time()), **changed}
+    return "\n".join(f"{p.setting} {p.remedy}" for p in function(state))
+
+
+def on_droplet(**changed: Any) -> str:
+    return problems(lambda state: preflight.droplet(state, settings()), **changed)
+
+
+def test_a_four_gigabyte_droplet_is_enough_for_the_defaults() -> None:
+    assert on_droplet() == ""
+
+
+@pytest.mark.parametrize(
+    ("changed", "part"),
+    [
+        ({"memory_mb": 2000}, "take a larger droplet"),
+        ({"disk_mb": 500}, "500 MB free"),
+        ({"listeners": {80: "nginx"}}, "port 80 is taken by nginx"),
+        ({"os": "alpine", "os_version": "3.20"}, "supported are Debian 12 and 13"),
+        ({"os": "debian", "os_version": "11"}, "supported are Debian 12 and 13"),
+        ({"machine": "riscv64"}, "riscv64"),
+        ({"epoch": 1_600_000_000}, "clock"),
+    ],
+)
+def test_unfit_droplet_is_refused_with_the_remedy(changed: dict[str, Any], part: str) -> None:
+    assert part in on_droplet(**changed)
+
+
+@pytest.mark.parametrize(("system", "version"), [("debian", "12"), ("debian", "13"), ("ubuntu", "22.04"), ("ubuntu", "24.04")])
+def test_supported_distribution_passes(system: str, version: str) -> None:
+    assert on_droplet(os=system, os_version=version) == ""
+
+
+def test_our_own_proxy_on_port_80_is_no_problem() -> None:
+    assert on_droplet(listeners={80: "docker-proxy", 22: "sshd"}) == ""
+
+
+def test_builder_needs_memory_only_where_it_builds() -> None:
+    remote = settings(BUILDER_HOST="10.77.0.12", BUILDER_HOST_KEY=GOOD["DROPLET_HOST_KEY"])
+    assert "larger machine" in problems(lambda s: preflight.builder(s, remote, must_build=True))
+    assert problems(lambda s: preflight.builder(s, remote, must_build=False)) == ""
+    assert "has no Docker" in problems(lambda s: preflight.builder(s, settings(), must_build=True), docker="")
+
+
+def test_compose_file_holds_the_house_rules() -> None:
+    text = stack.compose_file(settings(), IMAGES, SECRETS)
+    compose = yaml.safe_load(text)
+    assert [name for name, s in compose["services"].items() if "ports" in s] == ["caddy"]
+    for name, service in compose["services"].items():
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["cap_drop"] == ["ALL"]
+        assert service["mem_limit"].endswith("m")
+        assert "@sha256:" in service["image"]
+        assert "environment" not in service, "variables come from one env file a container"
+    assert not [value for value in SECRETS.values() if value in text]
+
+
+def test_a_changed_variable_remakes_exactly_the_containers_that_read_it() -> None:
+    before = stack.service_hashes(settings(), IMAGES, SECRETS)
+    after = stack.service_hashes(settings(), IMAGES, {**SECRETS, "app_secret": "z" * 64})
+    assert {name for name in before if before[name] != after[name]} == {"server", "worker"}
+    after = stack.service_hashes(settings(CADDY_MEMORY_MB="128"), IMAGES, SECRETS)
+    assert {name for name in before if before[name] != after[name]} == {"caddy"}
+
+
+def test_unpinned_image_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"redis \(redis:7\)"):
+        stack.compose_file(settings(), {**IMAGES, "redis": "redis:7"}, SECRETS)
+
+
+def test_each_container_gets_only_what_it_reads() -> None:
+    files = stack.env_files(settings(), SECRETS)
+    assert set(files["postgres"]) == {"POSTGRES_USER", "POSTGRES_PASSWORD"}
+    everything = {value for values in files.values() for value in values.values()}
+    assert not {GOOD["REGISTRY_PASSWORD"]} & everything
+    assert "POSTGRES_PASSWORD" not in files["server"]
+
+
+def test_redis_never_evicts_and_stays_below_its_container() -> None:
+    compose = yaml.safe_load(stack.compose_file(settings(REDIS_MEMORY_MB="200"), IMAGES, SECRETS))
+    command = compose["services"]["redis"]["command"]
+    assert command[command.index("--maxmemory") + 1] == "150mb"
+    assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
+
+
+def test_caddyfile_follows_the_public_address() -> None:
+    assert "\n:80 {" in stack.caddyfile(settings())
+    assert "\ncrm.example.com {" in stack.caddyfile(settings(SERVER_URL="https://crm.example.com"))
+    assert stack.published_ports(settings(SERVER_URL="https://crm.example.com")) == [80, 443]
+
+
+@given(st.text(alphabet=st.characters(blacklist_categories=["Cs", "Cc"]), max_size=60))
+def test_env_line_is_one_line_and_a_quoted_value(value: str) -> None:
+    line = stack.env_line("NAME", value)
+    assert line.count("\n") == 1
+    assert line.startswith(("NAME='", 'NAME="'))
+
+
+def test_env_line_refuses_what_an_env_file_cannot_carry() -> None:
+    with pytest.raises(ValueError, match="NAME contains a line break"):
+        stack.env_line("NAME", "a\nb")
+
+
+def test_content_hash_depends_on_every_part_and_on_no_order() -> None:
+    base = release.content_hash("c", "p", {"A": "1", "B": "2"})
+    assert base == release.content_hash("c", "p", {"B": "2", "A": "1"})
+    others = [release.content_hash("d", "p", {"A": "1", "B": "2"}), release.content_hash("c", "q", {"A": "1", "B": "2"})]
+    assert len({base, *others, release.content_hash("c", "p", {"A": "1"})}) == 4
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=8), st.text(max_size=8), max_size=4))
+def test_config_hash_tells_files_apart(files: dict[str, str]) -> None:
+    assert release.config_hash(files) == release.config_hash(dict(reversed(list(files.items()))))
+    assert release.config_hash(files) != release.config_hash({**files, "one-more": ""})
+
+
+MANIFEST = release.Manifest(
+    id="a-b", content_hash="a", config_hash="b", images=IMAGES, image_tags={}, twenty_source="s", twenty_ref="r",
+    twenty_commit="c", twenty_version="1.10.0", public_url="http://x", deployed_at="t", deployed_by="w",
+)  # fmt: skip
+
+
+def test_manifest_survives_the_round_trip() -> None:
+    assert release.Manifest.from_json(MANIFEST.to_json()) == MANIFEST
+    assert release.Manifest.from_json(replace(MANIFEST, id="z").to_json()) != MANIFEST
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"id": 1}', "null"])
+def test_damaged_manifest_counts_as_none(text: str) -> None:
+    assert release.Manifest.from_json(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "tag"),
+    [
+        ("postgres", "docker.io/library/postgres", "latest"),
+        ("node:24-alpine", "docker.io/library/node", "24-alpine"),
+        ("wosool-ai/twenty-crm:x", "docker.io/wosool-ai/twenty-crm", "x"),
+        ("10.77.0.1:5000/library/redis:7", "10.77.0.1:5000/library/redis", "7"),
+    ],
+)
+def test_image_reference_is_split(text: str, name: str, tag: str) -> None:
+    reference = ImageRef.parse(text)
+    assert (reference.name, reference.tag) == (name, tag)
+
+
+@pytest.mark.parametrize("text", ["", "UPPER/case", "a b", "x@md5:1"])
+def test_text_that_is_no_image_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no image reference"):
+        ImageRef.parse(text)
+
+
+def test_lock_counts_until_its_time_is_over_or_its_process_is_gone() -> None:
+    ours = lock.make(10)
+    other = {**ours, "run": "another", "pid": 1, "pid_start": lock._process_start(1)}
+    assert lock.left_behind(ours, time.time()) == "it is ours"
+    assert lock.left_behind(other, time.time()) == ""
+    assert "time is over" in lock.left_behind(other, time.time() + 601)
+    assert "is gone" in lock.left_behind({**other, "pid_start": "0"}, time.time())
+    assert lock.left_behind({**other, "machine": "elsewhere", "pid": 2**22}, time.time()) == ""
+
+
+@pytest.mark.parametrize(
+    ("log", "part"),
+    [
+        ("#9 ERROR: write /x: no space left on device", "disk is full"),
+        ("#9 FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", "ran out of memory"),
+        ('process "/bin/sh -c npx nx build" did not complete successfully: exit code: 137', "ran out of memory"),
+        ("denied: requested access to the resource is denied", "REGISTRY_USERNAME"),
+        ("#3 dial tcp: lookup registry.example.com: no such host", "could not reach a registry"),
+        (
+            'ERROR: failed to solve: process "/bin/sh -c false" did not complete successfully: exit code: 1',
+            "a step of the Dockerfile failed",
+        ),
+    ],
+)
+def test_failed_build_is_explained_with_lines_and_remedy(log: str, part: str) -> None:
+    text = image.explain("#1 fine\n" * 300 + log + "\n")
+    assert part in text
+    assert log in text
+    assert len(text.splitlines()) < 60
+
+
+@pytest.mark.parametrize(
+    ("system", "version", "codename", "packages"),
+    [
+        ("debian", "13", "trixie", ("docker.io", "docker-cli", "docker-compose", "docker-buildx")),
+        ("ubuntu", "22.04", "jammy", ("docker.io", "docker-compose-v2", "docker-buildx")),
+        ("ubuntu", "24.04", "noble", ("docker.io", "docker-compose-v2", "docker-buildx")),
+    ],
+)
+def test_docker_from_the_distribution(system: str, version: str, codename: str, packages: tuple[str, ...]) -> None:
+    recipe = distributions.docker_recipe(
+        system, version, codename, "distribution", "https://docker.example/linux", "http://m/debian", "amd64"
+    )
+    assert (recipe.packages, recipe.sources, recipe.key_url) == (packages, {}, "")
+
+
+def test_docker_on_debian_12_takes_four_packages_of_13_and_nothing_else() -> None:
+    recipe = distributions.docker_recipe("debian", "12", "bookworm", "distribution", "https://d", "http://m/debian", "amd64")
+    pins = recipe.sources["preferences.d/twentyops-docker.pref"]
+    assert "Package: *\nPin: release n=trixie\nPin-Priority: -1\n" in pins
+    assert "http://m/debian trixie main" in recipe.sources["sources.list.d/twentyops-docker.list"]
+
+
+def test_docker_from_its_own_repository() -> None:
+    recipe = distributions.docker_recipe("ubuntu", "24.04", "noble", "docker", "https://docker.example/linux", "", "arm64")
+    assert "docker-compose-plugin" in recipe.packages
+    assert recipe.sources["sources.list.d/docker.list"].startswith(
+        "deb [arch=arm64 signed-by=/etc/apt/keyrings/docker.asc] https://docker.example/linux/ubuntu noble"
+    )
+    assert recipe.key_url == "https://docker.example/linux/ubuntu/gpg"
+
+
+@pytest.mark.parametrize(("memory", "swap"), [(1000, 2000), (2048, 4096), (4000, 4000), (32_000, 8192)])
+def test_swap_is_sized_to_memory(memory: int, swap: int) -> None:
+    assert distributions.swap_mb(memory) == swap

@@ -1,0 +1,184 @@
+"""Settings: what is refused, in whose name, and that everything wrong is told at once."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twentyops.errors import Refused
+from twentyops.settings import NAMES, PRODUCTION_HOST, load, publishable_key_host, render_env_example
+
+
+def publishable(host: str = "lab-1.clerk.accounts.dev", kind: str = "test") -> str:
+    return f"pk_{kind}_" + base64.b64encode(f"{host}$".encode()).decode().rstrip("=")
+
+
+GOOD = {
+    "DROPLET_HOST": "10.77.0.11",
+    "DROPLET_HOST_KEY": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleExampleExample",
+    "REGISTRY_USERNAME": "deployer",
+    "REGISTRY_PASSWORD": "r-3f0a9c77",
+    "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY": publishable(),
+    "CLERK_SECRET_KEY": "sk_" + "test_" + "0123456789abcdef",
+    "CLERK_WEBHOOK_SECRET": "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode(),
+}
+
+
+def refusal(values: dict[str, str | None]) -> dict[str, str]:
+    """``{setting: remedy}`` of the refusal of GOOD with some values changed (``None``: left out)."""
+    environ = {k: v for k, v in {**GOOD, **values}.items() if v is not None}
+    with pytest.raises(Refused) as caught:
+        load(environ)
+    for name in ("CLERK_SECRET_KEY", "REGISTRY_PASSWORD", "CLERK_WEBHOOK_SECRET"):
+        if len(environ.get(name, "")) > 12:
+            assert environ[name] not in str(caught.value), "a refusal never shows a secret"
+    return {p.setting: p.remedy for p in caught.value.problems}
+
+
+def test_good_settings_load_and_derive_the_public_addresses() -> None:
+    settings = load(GOOD)
+    assert settings.public_url == "http://10.77.0.11"
+    assert settings.webhook_url == "http://10.77.0.11/webhooks/clerk"
+    assert settings.repository == "docker.io/wosool-ai/twenty-crm"
+
+
+def test_secrets_hide_in_every_representation() -> None:
+    settings = load(GOOD)
+    for text in (repr(settings), str(settings.model_dump()), settings.model_dump_json()):
+        for name in ("CLERK_SECRET_KEY", "REGISTRY_PASSWORD", "CLERK_WEBHOOK_SECRET"):
+            assert GOOD[name] not in text
+
+
+@pytest.mark.parametrize("name", [n for n, field in NAMES.items() if field.is_required()])
+def test_required_setting_is_refused_when_missing_and_when_empty(name: str) -> None:
+    assert name in refusal({name: None})
+    assert name in refusal({name: " "})
+
+
+@pytest.mark.parametrize(
+    "text", ["changeme", "<password>", "xxxx", "your-token", "$(openssl rand -hex 32)", "${SECRET}", "replace_me_please"]
+)
+def test_placeholder_is_refused_by_name(text: str) -> None:
+    assert "placeholder" in refusal({"REGISTRY_PASSWORD": text})["REGISTRY_PASSWORD"]
+
+
+@pytest.mark.parametrize("name", ["CLERK_SECRET_KEY", "CLERK_WEBHOOK_SECRET", "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY"])
+@pytest.mark.parametrize(
+    "text",
+    ["sk_", "whsec_", "pk_test_", "pk_test_!!!!", "pk_test_" + base64.b64encode(b"no-dollar.example").decode(), "nonsense"],
+)
+def test_malformed_clerk_value_is_refused_by_name(name: str, text: str) -> None:
+    assert name in refusal({name: text})
+
+
+@pytest.mark.parametrize(
+    ("url", "part"),
+    [
+        ("http://localhost:3000", "not reachable"),
+        ("http://203.0.113.7", "not the droplet"),
+        ("10.77.0.11", "full address"),
+        ("http://10.77.0.11/crm", "origin only"),
+        ("https://10.77.0.11", "needs a domain"),
+    ],
+)
+def test_public_url_that_visitors_cannot_use_is_refused(url: str, part: str) -> None:
+    assert part in refusal({"SERVER_URL": url})["SERVER_URL"]
+
+
+def test_live_key_needs_https_and_a_domain() -> None:
+    live = {
+        "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY": publishable("clerk.example.com", "live"),
+        "CLERK_SECRET_KEY": "sk_" + "live_" + "0123456789abcdef",
+    }
+    assert "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY" in refusal({**live})
+    assert load({**GOOD, **live, "SERVER_URL": "https://crm.example.com"}).public_url == "https://crm.example.com"
+
+
+def test_webhook_address_has_one_spelling() -> None:
+    assert "CLERK_WEBHOOK_URL" in refusal({"CLERK_WEBHOOK_URL": "http://10.77.0.11/api/webhooks/clerk"})
+    assert load({**GOOD, "CLERK_WEBHOOK_URL": "http://10.77.0.11/webhooks/clerk"})
+
+
+def test_contradictions_are_refused() -> None:
+    assert "BUILDER_HOST" in refusal({"BUILDER_HOST": "10.77.0.11", "BUILDER_HOST_KEY": GOOD["DROPLET_HOST_KEY"]})
+    assert "BUILDER_HOST_KEY" in refusal({"BUILDER_HOST": "10.77.0.12"})
+    assert "CLERK_SECRET_KEY" in refusal({"CLERK_SECRET_KEY": "sk_" + "live_" + "0123456789abcdef"})
+    assert {"STORAGE_S3_REGION", "STORAGE_S3_NAME"} <= set(refusal({"STORAGE_TYPE": "s3"}))
+    assert "EMAIL_SMTP_HOST" in refusal({"EMAIL_DRIVER": "smtp", "EMAIL_FROM_ADDRESS": "crm@example.com"})
+    assert "TWENTY_VERSION" in refusal({"TWENTY_VERSION": "latest"})
+    assert "DROPLET_SSH_KEY" in refusal({"DROPLET_SSH_KEY": "/nowhere/id_ed25519"})
+
+
+def test_everything_wrong_is_told_in_one_message() -> None:
+    found = refusal(
+        {"SERVER_URL": "http://localhost", "REGISTRY_PASSWORD": "changeme", "CLERK_SECRET_KEY": None, "TWENTY_VERSION": "x"}
+    )
+    assert {"SERVER_URL", "REGISTRY_PASSWORD", "CLERK_SECRET_KEY", "TWENTY_VERSION"} <= set(found)
+
+
+def write(tmp_path: Path, text: str) -> dict[str, str]:
+    path = tmp_path / "settings.env"
+    path.write_text(text)
+    return {"TWENTYOPS_ENV_FILE": str(path)}
+
+
+def test_file_is_read_and_the_environment_wins(tmp_path: Path) -> None:
+    lines = "".join(f"{k}='{v}'\n" for k, v in GOOD.items()) + "IMAGE_NAME=acme/crm\n"
+    settings = load({**write(tmp_path, lines), "IMAGE_NAME": "acme/other"})
+    assert (settings.droplet_host, settings.image_name) == ("10.77.0.11", "acme/other")
+
+
+def test_misspelt_name_in_the_file_is_refused_with_the_nearest_one_and_its_line(tmp_path: Path) -> None:
+    with pytest.raises(Refused) as caught:
+        load({**GOOD, **write(tmp_path, "# comment\nSEVER_URL=http://10.77.0.11\n")})
+    assert "SEVER_URL (settings.env line 2)" in str(caught.value)
+    assert "did you mean SERVER_URL?" in str(caught.value)
+
+
+def test_name_set_twice_and_unreadable_line_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused) as caught:
+        load({**GOOD, **write(tmp_path, "IMAGE_NAME=a\nIMAGE_NAME=b\nnot a setting\n")})
+    assert "set twice" in str(caught.value)
+    assert "line 3" in str(caught.value)
+
+
+def test_named_file_that_is_not_there_is_refused() -> None:
+    with pytest.raises(Refused, match="no file at"):
+        load({**GOOD, "TWENTYOPS_ENV_FILE": "/nowhere/settings.env"})
+
+
+def test_a_test_or_rehearsal_never_gets_the_production_address() -> None:
+    environ = {**{k: v for k, v in GOOD.items() if k != "DROPLET_HOST"}, "TWENTYOPS_LAB": "1"}
+    with pytest.raises(Refused, match="never runs against the production address"):
+        load(environ)
+    with pytest.raises(Refused, match="never runs against the production address"):
+        load({**environ, "DROPLET_HOST": PRODUCTION_HOST})
+
+
+def test_env_example_is_written_from_the_settings() -> None:
+    text = (Path(__file__).parents[2] / ".env.example").read_text()
+    assert text == render_env_example(), "write it anew: python -m twentyops.settings > .env.example"
+
+
+def test_env_example_is_refused_for_exactly_its_required_settings(tmp_path: Path) -> None:
+    with pytest.raises(Refused) as caught:
+        load(write(tmp_path, render_env_example()))
+    assert {p.setting for p in caught.value.problems} == {n for n, field in NAMES.items() if field.is_required()}
+
+
+@given(st.from_regex(r"\A[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?){1,3}\Z"))
+def test_publishable_key_decodes_to_the_host_it_was_made_of(host: str) -> None:
+    assert publishable_key_host(publishable(host)) == host
+
+
+@given(st.text(max_size=80))
+def test_no_text_breaks_the_publishable_key_check(text: str) -> None:
+    try:
+        host = publishable_key_host(text)
+    except ValueError:
+        return
+    assert "." in host

@@ -1,0 +1,242 @@
+"""What is true on a host now. Each fact is one command; none of them carries a secret's value."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+from pyinfra.api import FactBase, QuoteString, StringCommand
+
+from twentyops.stack import HOME
+
+
+class HostState(FactBase[dict[str, Any]]):
+    """What preflight asks of a host, in one round trip.
+
+    Returns ``{os, os_version, codename, machine, architecture, container, mirror, memory_mb, disk_mb, epoch, listeners:
+    {port: process}, docker}``; MB are 1024^2 bytes, ``disk_mb`` is what is free under /var/lib, ``epoch`` seconds since 1970,
+    ``container`` the kind of container that the host is (empty for a machine), ``mirror`` its distribution's.
+    """
+
+    def command(self) -> str:
+        return (
+            '. /etc/os-release; echo "os=$ID"; echo "os_version=$VERSION_ID"; echo "codename=$VERSION_CODENAME"; '
+            'echo "machine=$(uname -m)"; '
+            "awk '/^MemTotal:/{print \"memory_mb=\" int($2/1024)}' /proc/meminfo; "
+            "df -Pm /var/lib | awk 'NR==2{print \"disk_mb=\" $4}'; "
+            'echo "epoch=$(date +%s)"; '
+            'echo "docker=$(command -v docker || true)"; '
+            'echo "container=$(systemd-detect-virt --container 2>/dev/null | grep -v none)"; '
+            'echo "architecture=$(dpkg --print-architecture 2>/dev/null)"; '
+            "apt-get indextargets --format 'mirror=$(REPO_URI)' 'Codename: *' 2>/dev/null | grep -v -- -security | grep -v docker | head -n 1; "
+            'ss -Hltnp 2>/dev/null | awk \'{n=split($4,a,":"); print "listener=" a[n] " " $6}\'; true'
+        )
+
+    def process(self, output: list[str]) -> dict[str, Any]:
+        state: dict[str, Any] = {"listeners": {}, "mirror": "", "container": ""}
+        for line in output:
+            name, _, value = line.partition("=")
+            if name == "listener":
+                port, _, process = value.partition(" ")
+                state["listeners"][int(port)] = process.split('"')[1] if '"' in process else "unknown"
+            else:
+                state[name] = int(value) if value.isdigit() and name in {"memory_mb", "disk_mb", "epoch"} else value
+        return state
+
+
+class ReleaseManifest(FactBase[str]):
+    """Text of the manifest of the release that runs, empty where none does."""
+
+    default = str
+
+    def command(self) -> str:
+        return f"cat {HOME}/current/release.json 2>/dev/null || true"
+
+
+class FileDigests(FactBase[dict[str, str]]):
+    """``{path: "sha256 mode owner"}`` of the regular files below a directory; empty where it does not exist."""
+
+    default = dict
+
+    def command(self, directory: str) -> StringCommand:
+        return StringCommand(
+            "if [ -d", QuoteString(directory), "]; then cd", QuoteString(directory),
+            "&& find . -type f -exec sh -c",
+            QuoteString('for f; do echo "$(sha256sum < "$f" | cut -d" " -f1) $(stat -c "%a %U" "$f") ${f#./}"; done'),
+            "- {} +; fi",
+        )  # fmt: skip
+
+    def process(self, output: list[str]) -> dict[str, str]:
+        digests = {}
+        for line in output:
+            digest, mode, owner, path = line.split(" ", 3)
+            digests[path] = f"{digest} {mode} {owner}"
+        return digests
+
+
+class RegistryLogins(FactBase[dict[str, str]]):
+    """``{registry: first 16 digits of the sha256 of its login}`` in root's Docker configuration."""
+
+    default = dict
+
+    def command(self) -> StringCommand:
+        script = (
+            "import hashlib,json,os\n"
+            "p=os.path.expanduser('~/.docker/config.json')\n"
+            "a=json.load(open(p)).get('auths',{}) if os.path.exists(p) else {}\n"
+            "print(json.dumps({k:hashlib.sha256(v.get('auth','').encode()).hexdigest()[:16] for k,v in a.items()}))"
+        )
+        return StringCommand("python3 -c", QuoteString(script))
+
+    def requires_command(self) -> str:
+        return "python3"
+
+    def process(self, output: list[str]) -> dict[str, str]:
+        logins: dict[str, str] = json.loads("".join(output) or "{}")
+        return logins
+
+
+class LocalImages(FactBase[list[str]]):
+    """Those of the given references (with digest) that the host's Docker holds."""
+
+    default = list
+
+    def requires_command(self, references: list[str]) -> str:
+        return "docker"
+
+    def command(self, references: list[str]) -> str:
+        names = " ".join(shlex.quote(r) for r in references)
+        return f'for i in {names}; do docker image inspect --format x "$i" > /dev/null 2>&1 && echo "$i"; done; true'
+
+    def process(self, output: list[str]) -> list[str]:
+        return output
+
+
+class ComposeServices(FactBase[dict[str, dict[str, str]]]):
+    """Containers of one Compose project.
+
+    Returns ``{service: {id, image, config_hash, state, health}}``: ``image`` as the container names it, ``config_hash`` our
+    label (stack.service_hashes), ``health`` one of healthy, unhealthy, starting or empty. Source: docker inspect.
+    """
+
+    default = dict
+
+    def requires_command(self, project: str) -> str:
+        return "docker"
+
+    def command(self, project: str) -> StringCommand:
+        fields = (
+            '{{index .Config.Labels "com.docker.compose.service"}}\t{{.Id}}\t{{.Config.Image}}\t'
+            '{{index .Config.Labels "twentyops.config"}}\t{{.State.Status}}\t'
+            '{{if .State.Health}}{{.State.Health.Status}}{{end}}\t{{index .Config.Labels "com.docker.compose.oneoff"}}'
+        )
+        return StringCommand(
+            "docker ps --all --quiet --filter", QuoteString(f"label=com.docker.compose.project={project}"),
+            "| xargs --no-run-if-empty docker inspect --format", QuoteString(fields),
+        )  # fmt: skip
+
+    def process(self, output: list[str]) -> dict[str, dict[str, str]]:
+        services = {}
+        for line in output:
+            service, *values, oneoff = line.split("\t")
+            if oneoff != "True":
+                services[service] = dict(zip(("id", "image", "config_hash", "state", "health"), values, strict=True))
+        return services
+
+
+class DatabaseMark(FactBase[str]):
+    """The image that Twenty's migrations last ran with: a comment on the database, so that it goes where the data goes."""
+
+    default = str
+
+    def requires_command(self, container: str, database: str) -> str:
+        return "docker"
+
+    def command(self, container: str, database: str) -> StringCommand:
+        query = f"select shobj_description(oid, 'pg_database') from pg_database where datname = '{database}'"
+        return StringCommand(
+            "docker exec",
+            QuoteString(container),
+            "psql -U postgres -d postgres -tAc",
+            QuoteString(query),
+            "2> /dev/null || true",
+        )
+
+
+class DatabaseExists(FactBase[bool]):
+    """Whether role and database are there; false where the container is not."""
+
+    default = bool
+
+    def requires_command(self, container: str, database: str) -> str:
+        return "docker"
+
+    def command(self, container: str, database: str) -> StringCommand:
+        query = (
+            f"select count(*) from pg_database d join pg_roles r on r.oid = d.datdba "
+            f"where d.datname = '{database}' and r.rolname = '{database}'"
+        )
+        return StringCommand(
+            "docker exec",
+            QuoteString(container),
+            "psql -U postgres -d postgres -tAc",
+            QuoteString(query),
+            "2> /dev/null || true",
+        )
+
+    def process(self, output: list[str]) -> bool:
+        return output == ["1"]
+
+
+class InterruptedPackages(FactBase[bool]):
+    """Whether dpkg was stopped in the middle of its work."""
+
+    default = bool
+
+    def command(self) -> str:
+        return "{ ls -A /var/lib/dpkg/updates; dpkg --audit; } | head -c 1"
+
+    def process(self, output: list[str]) -> bool:
+        return bool("".join(output).strip())
+
+
+class InstalledPackages(FactBase[list[str]]):
+    """Those of the given packages that are installed and configured."""
+
+    default = list
+
+    def command(self, packages: list[str]) -> str:
+        names = " ".join(shlex.quote(p) for p in packages)
+        return f"dpkg-query -W -f '${{db:Status-Status}} ${{Package}}\\n' {names} 2> /dev/null || true"
+
+    def process(self, output: list[str]) -> list[str]:
+        return [line.split()[1] for line in output if line.startswith("installed ")]
+
+
+class DockerDaemon(FactBase[dict[str, str]]):
+    """``{file, started_with, active}``: sha256 of daemon.json, of the one dockerd was last started with, systemd's word."""
+
+    default = dict
+
+    def command(self) -> str:
+        return (
+            'echo "file=$(sha256sum < /etc/docker/daemon.json 2> /dev/null | cut -d" " -f1)"; '
+            'echo "started_with=$(cat /var/lib/twentyops/docker-started-with 2> /dev/null)"; '
+            'echo "active=$(systemctl is-active docker 2> /dev/null)"'
+        )
+
+    def process(self, output: list[str]) -> dict[str, str]:
+        return dict(line.split("=", 1) for line in output if "=" in line)
+
+
+class Swaps(FactBase[list[str]]):
+    """Swap areas in use."""
+
+    default = list
+
+    def command(self) -> str:
+        return "tail -n +2 /proc/swaps"
+
+    def process(self, output: list[str]) -> list[str]:
+        return [line.split()[0] for line in output]

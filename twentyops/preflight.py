@@ -1,0 +1,88 @@
+"""What a host must have before anything on it changes. Pure: facts and settings in, problems out."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from twentyops.errors import Problem
+from twentyops.settings import Settings
+from twentyops.stack import published_ports
+
+SUPPORTED = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
+OURS = {"docker-proxy", "dockerd", "caddy"}
+BUILD_MEMORY_MB = 7_500
+BUILD_DISK_MB = 15_000
+CLOCK_TOLERANCE_S = 30
+
+
+def droplet(state: dict[str, Any], settings: Settings) -> list[Problem]:
+    """What is wrong with the droplet. ``state`` as ``facts.HostState`` gives it."""
+    name = f"droplet {settings.droplet_host}"
+    problems = _system(name, state)
+    wanted = sum(settings.memory_limits.values()) + settings.reserved_memory_mb
+    if wanted > state["memory_mb"]:
+        sizes = ", ".join(f"{k} {v}" for k, v in settings.memory_limits.items())
+        problems.append(
+            Problem(
+                name,
+                f"has {state['memory_mb']} MB of memory; the limits ({sizes}) and RESERVED_MEMORY_MB {settings.reserved_memory_mb} "
+                f"sum to {wanted} MB: lower the *_MEMORY_MB settings or take a larger droplet",
+            )
+        )
+    if state["disk_mb"] < settings.minimum_disk_mb:
+        problems.append(
+            Problem(
+                name,
+                f"has {state['disk_mb']} MB free under /var/lib, MINIMUM_DISK_MB asks for {settings.minimum_disk_mb}: "
+                "free some (docker image prune) or take a larger disk",
+            )
+        )
+    for port in published_ports(settings):
+        process = state["listeners"].get(port)
+        if process and process not in OURS:
+            problems.append(
+                Problem(name, f"port {port} is taken by {process}: stop and disable it (systemctl disable --now {process})")
+            )
+    return problems
+
+
+def builder(state: dict[str, Any], settings: Settings, must_build: bool) -> list[Problem]:
+    """What is wrong with the builder; memory and disk count only where an image is to be built."""
+    name = f"builder {settings.builder_host}"
+    if settings.builder_is_local:
+        if must_build and not state.get("docker"):
+            return [
+                Problem(name, "has no Docker: install Docker Engine with buildx here, or name another machine in BUILDER_HOST")
+            ]
+        return []
+    problems = _system(name, state)
+    if must_build and state["memory_mb"] < BUILD_MEMORY_MB:
+        problems.append(
+            Problem(
+                name, f"has {state['memory_mb']} MB of memory; the front build takes {BUILD_MEMORY_MB} MB: name a larger machine"
+            )
+        )
+    if must_build and state["disk_mb"] < BUILD_DISK_MB:
+        problems.append(
+            Problem(
+                name, f"has {state['disk_mb']} MB free under /var/lib; a build takes {BUILD_DISK_MB} MB: docker builder prune"
+            )
+        )
+    return problems
+
+
+def _system(name: str, state: dict[str, Any]) -> list[Problem]:
+    problems = []
+    system, version = state.get("os", "?"), state.get("os_version", "?")
+    if version not in SUPPORTED.get(system, ()):
+        known = "Debian 12 and 13, Ubuntu 22.04 and 24.04"
+        problems.append(Problem(name, f"runs {system} {version}; supported are {known}: rebuild it with one of these"))
+    if state.get("machine") not in {"x86_64", "aarch64"}:
+        problems.append(Problem(name, f"is a {state.get('machine')} machine; Twenty's image needs x86_64 or aarch64"))
+    offset = abs(state["epoch"] - time.time())
+    if offset > CLOCK_TOLERANCE_S:
+        problems.append(
+            Problem(name, f"its clock is {offset:.0f} s off; tokens and certificates would fail: timedatectl set-ntp true")
+        )
+    return problems

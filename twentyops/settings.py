@@ -1,0 +1,495 @@
+"""Every setting of a deployment: one typed class, one list.
+
+``.env.example`` is written from it (``python -m twentyops.settings``) and a test keeps the two equal. Values come from the
+environment, else from the file that ``TWENTYOPS_ENV_FILE`` names (default ``.env``).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import ipaddress
+import json
+import os
+import re
+import textwrap
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from dotenv.main import DotEnv
+from dotenv.parser import parse_stream
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from twentyops.errors import Problem, Refused
+
+ENV_FILE_VARIABLE = "TWENTYOPS_ENV_FILE"
+LAB_VARIABLE = "TWENTYOPS_LAB"
+PRODUCTION_HOST = "167.99.20.94"
+WEBHOOK_PATH = "/webhooks/clerk"
+PLACEHOLDER = re.compile(
+    r"^(x{3,}|\.{3}|<.*>|\$\(.*\)|\$\{.*\}|change[-_ ]?me.*|replace[-_ ]?me.*|your[-_ ].*|todo|placeholder|example|secret|password|"
+    r".*(_xxx+|_\.\.\.|_your_.*|_placeholder|_replace_me.*))$",
+    re.IGNORECASE,
+)
+
+
+def publishable_key_host(key: str) -> str:
+    """Clerk's frontend API host that a publishable key names. ``ValueError`` where it is malformed. Source: Clerk's docs."""
+    match = re.fullmatch(r"pk_(test|live)_([A-Za-z0-9+/_=-]+)", key)
+    if not match:
+        raise ValueError("a publishable key starts with pk_test_ or pk_live_; copy it from Clerk's dashboard, API keys")
+    encoded = match[2].rstrip("=")
+    try:
+        host = base64.urlsafe_b64decode((encoded + "=" * (-len(encoded) % 4)).translate(str.maketrans("+/", "-_"))).decode(
+            "ascii"
+        )
+    except (binascii.Error, UnicodeDecodeError):
+        host = ""
+    if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+\$", host):
+        raise ValueError("the part after the prefix does not decode to a host name; copy the key again from Clerk's dashboard")
+    return host[:-1]
+
+
+def _publishable_key(value: str) -> str:
+    publishable_key_host(value)
+    return value
+
+
+def _prefixed(prefix: str, source: str, pattern: str) -> AfterValidator:
+    def check(value: SecretStr) -> SecretStr:
+        if not re.fullmatch(pattern, value.get_secret_value()):
+            raise ValueError(f"starts with {prefix} and comes from Clerk's dashboard, {source}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("give a full address such as http://203.0.113.7 or https://crm.example.com")
+    if parts.path.strip("/") or parts.query or parts.fragment or parts.username:
+        raise ValueError("give the origin only: scheme, host and perhaps port, no path")
+    return value.rstrip("/")
+
+
+def _public_key(value: str) -> str:
+    if value and not re.fullmatch(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+) [A-Za-z0-9+/=]+( .*)?", value):
+        raise ValueError("give one public host key line, as `ssh-keyscan HOST` prints it after the address: ssh-ed25519 AAAA...")
+    return " ".join(value.split()[:2])
+
+
+def _key_file(value: Path | None) -> Path | None:
+    if value is None:
+        return None
+    value = value.expanduser()
+    if not value.is_file():
+        raise ValueError(f"no file at {value}; give the private key that opens the host, or make one with ssh-keygen")
+    return value
+
+
+def _image_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]+([._/-]+[a-z0-9]+)*", value):
+        raise ValueError("lower-case path without registry and tag, such as wosool-ai/twenty-crm")
+    return value
+
+
+def _version(value: str) -> str:
+    if not re.fullmatch(r"\d+\.\d+(\.\d+)?", value):
+        raise ValueError(
+            "give Twenty's released version as major.minor.patch (1.10.0): without it `upgrade` runs no migration and says success"
+        )
+    return value
+
+
+def _blank_is_none(value: Any) -> Any:
+    return None if value == "" else value
+
+
+Megabytes = Annotated[int, Field(ge=32, le=1_048_576)]
+SshPort = Annotated[int, Field(ge=1, le=65535)]
+KeyFile = Annotated[Path | None, BeforeValidator(_blank_is_none), AfterValidator(_key_file)]
+OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_blank_is_none)]
+
+
+class Settings(BaseSettings):
+    """All settings. Field names in lower case are the variables' names; ``json_schema_extra.section`` groups them."""
+
+    model_config = SettingsConfigDict(extra="forbid", hide_input_in_errors=True, case_sensitive=False)
+
+    # -- where ---------------------------------------------------------------------------------------------------------
+    droplet_host: str = Field(PRODUCTION_HOST, description="Address of the server that runs the CRM.")
+    droplet_ssh_user: str = Field("root", description="Who to log in as; another user than root needs sudo without a password.")
+    droplet_ssh_port: SshPort = Field(22, description="Port of its sshd.")
+    droplet_ssh_key: KeyFile = Field(None, description="Private key file; empty: your SSH agent and default keys.")
+    droplet_host_key: Annotated[str, AfterValidator(_public_key)] = Field(
+        description="Its public host key, pinned: run `ssh-keyscan -t ed25519 HOST`, compare with the provider's console, paste from ssh-ed25519 on."
+    )
+    builder_host: str = Field(
+        "@local",
+        description="Where the image is built: @local, or the address of a machine with 8 GB of memory to spare.",
+    )
+    builder_ssh_user: str = Field("root", description="As for the droplet.")
+    builder_ssh_port: SshPort = Field(22, description="As for the droplet.")
+    builder_ssh_key: KeyFile = Field(None, description="As for the droplet.")
+    builder_host_key: Annotated[str, AfterValidator(_public_key)] = Field(
+        "", description="As for the droplet; needed unless @local."
+    )
+    build_on_droplet: bool = Field(False, description="Allow BUILDER_HOST to be the droplet itself: the front build takes 8 GB.")
+    docker_packages: Literal["distribution", "docker"] = Field(
+        "distribution",
+        description="Docker Engine from the distribution (Debian 13, Ubuntu) or from Docker's own repository (needed on Debian 12).",
+    )
+    docker_apt_url: str = Field("https://download.docker.com/linux", description="Docker's own repository or a mirror of it.")
+
+    # -- Twenty --------------------------------------------------------------------------------------------------------
+    twenty_source: str = Field(
+        "https://github.com/twentyhq/twenty.git",
+        description="Git address of Twenty, or a directory with a clean checkout (never modified).",
+    )
+    twenty_ref: str = Field("v1.10.0", description="Tag, branch or commit; ignored for a directory that is no git checkout.")
+    twenty_version: Annotated[str, AfterValidator(_version)] = Field(
+        "1.10.0",
+        description="Released version of that ref (major.minor.patch); Twenty's upgrade decides by it what to migrate.",
+    )
+    source_offer_url: str = Field(
+        "",
+        description="Where visitors get the source of what runs (AGPL-3.0); empty: TWENTY_SOURCE if that is an address.",
+    )
+    build_contexts: dict[str, str] = Field(
+        default_factory=dict,
+        description='Base images taken from elsewhere, JSON: {"node:24-alpine": "mirror.example.com/node:24-alpine"}.',
+    )
+
+    # -- image ---------------------------------------------------------------------------------------------------------
+    registry: str = Field("docker.io", description="Registry of the built image, host[:port].")
+    image_name: Annotated[str, AfterValidator(_image_name)] = Field(
+        "wosool-ai/twenty-crm", description="Namespace and name there."
+    )
+    registry_username: str = Field(description="Who pushes and pulls.")
+    registry_password: SecretStr = Field(description="Password or access token (for Docker Hub: a token with read and write).")
+    registry_ca_file: KeyFile = Field(
+        None, description="CA certificate of a registry with a private one; installed for Docker on both machines."
+    )
+    postgres_image: str = Field(
+        "docker.io/library/postgres:16", description="Database; its digest is pinned at the first deploy."
+    )
+    redis_image: str = Field("docker.io/library/redis:7", description="Queue and cache; pinned likewise.")
+    caddy_image: str = Field("docker.io/library/caddy:2", description="Proxy; pinned likewise.")
+    update_base_images: bool = Field(False, description="Look the three tags up again and pin what they name now.")
+
+    # -- address -------------------------------------------------------------------------------------------------------
+    server_url: str = Field(
+        "",
+        description="Public origin that people open; empty: http://<DROPLET_HOST>. With a domain and https Caddy gets the certificate.",
+    )
+
+    # -- Clerk ---------------------------------------------------------------------------------------------------------
+    next_public_clerk_publishable_key: Annotated[str, AfterValidator(_publishable_key)] = Field(
+        description="pk_test_... (development; the only kind that works on a bare address) or pk_live_... (needs https and a domain)."
+    )
+    clerk_secret_key: Annotated[SecretStr, _prefixed("sk_test_ or sk_live_", "API keys", r"sk_(test|live)_[A-Za-z0-9_-]{8,}")] = (
+        Field(description="Server only.")
+    )
+    clerk_webhook_secret: Annotated[SecretStr, _prefixed("whsec_", "Webhooks", r"whsec_[A-Za-z0-9+/]{16,}={0,2}")] = Field(
+        description="Signing secret of the webhook endpoint."
+    )
+    clerk_webhook_url: str = Field(
+        "", description=f"Address that Clerk calls; empty: <SERVER_URL>{WEBHOOK_PATH}. Anything else is refused."
+    )
+
+    # -- storage and e-mail --------------------------------------------------------------------------------------------
+    storage_type: Literal["local", "s3"] = Field("local", description="Where uploads live: a volume on the droplet, or S3.")
+    storage_s3_region: str = Field("", description="For s3.")
+    storage_s3_name: str = Field("", description="For s3: the bucket.")
+    storage_s3_endpoint: str = Field("", description="For s3 that is not Amazon's.")
+    storage_s3_access_key_id: str = Field("", description="For s3.")
+    storage_s3_secret_access_key: OptionalSecret = Field(None, description="For s3.")
+    email_driver: Literal["logger", "smtp"] = Field("logger", description="logger writes mails to the log; smtp sends them.")
+    email_from_address: str = Field("", description="For smtp.")
+    email_from_name: str = Field("", description="For smtp.")
+    email_smtp_host: str = Field("", description="For smtp.")
+    email_smtp_port: SshPort = Field(587, description="For smtp.")
+    email_smtp_user: str = Field("", description="For smtp.")
+    email_smtp_password: OptionalSecret = Field(None, description="For smtp.")
+
+    # -- size ----------------------------------------------------------------------------------------------------------
+    postgres_memory_mb: Megabytes = Field(512, description="Limit of the container, MB.")
+    redis_memory_mb: Megabytes = Field(160, description="Limit of the container, MB.")
+    server_memory_mb: Megabytes = Field(1280, description="Limit of the container, MB (800 MB are used after boot).")
+    worker_memory_mb: Megabytes = Field(1024, description="Limit of the container, MB (650 MB are used after boot).")
+    caddy_memory_mb: Megabytes = Field(96, description="Limit of the container, MB.")
+    reserved_memory_mb: Megabytes = Field(
+        512, description="Left to the system and Docker; limits and this must fit the droplet's memory."
+    )
+    minimum_disk_mb: Megabytes = Field(10_000, description="Free space that a deploy asks for under /var/lib, MB.")
+    migration_timeout_s: int = Field(900, ge=30, le=86_400, description="Time that Twenty's migrations may take, seconds.")
+    health_timeout_s: int = Field(180, ge=5, le=3600, description="Time that a service may take to become healthy, seconds.")
+    release_retention: int = Field(5, ge=2, le=100, description="How many past releases are kept on the droplet.")
+    lock_minutes: int = Field(120, ge=1, le=1440, description="After this time a deploy's lock counts as left behind.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)  # load() reads the environment and the file, so that it can name every problem at once
+
+    # -- derived -------------------------------------------------------------------------------------------------------
+    @property
+    def public_url(self) -> str:
+        return self.server_url or f"http://{self.droplet_host}"
+
+    @property
+    def webhook_url(self) -> str:
+        return self.clerk_webhook_url or self.public_url + WEBHOOK_PATH
+
+    @property
+    def repository(self) -> str:
+        """Full name of the image without tag: ``registry/namespace/name``."""
+        return f"{self.registry}/{self.image_name}"
+
+    @property
+    def builder_is_local(self) -> bool:
+        return self.builder_host == "@local"
+
+    @property
+    def source_is_directory(self) -> bool:
+        return not re.match(r"^(https?|ssh|git|file)://|^[\w.-]+@[\w.-]+:", self.twenty_source)
+
+    @property
+    def memory_limits(self) -> dict[str, int]:
+        """MB that each container may take."""
+        return {name: getattr(self, f"{name}_memory_mb") for name in ("postgres", "redis", "server", "worker", "caddy")}
+
+
+NAMES = {name.upper(): field for name, field in Settings.model_fields.items()}
+SECTIONS = {
+    "DROPLET_HOST": "Where",
+    "TWENTY_SOURCE": "Twenty",
+    "REGISTRY": "Image and registry",
+    "SERVER_URL": "Address",
+    "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY": "Clerk (dashboard.clerk.com)",
+    "STORAGE_TYPE": "Storage and e-mail",
+    "POSTGRES_MEMORY_MB": "Sizes, times, retention",
+}
+
+
+def _is_secret(name: str) -> bool:
+    return "SecretStr" in str(NAMES[name].annotation)
+
+
+NEUTRAL = {
+    "DROPLET_HOST_KEY": "ssh-ed25519 AAAA",
+    "REGISTRY_USERNAME": "-",
+    "REGISTRY_PASSWORD": "-",
+    "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY": "pk_test_" + base64.b64encode(b"clerk.invalid$").decode(),
+    "CLERK_SECRET_KEY": "sk_test_" + "0" * 8,
+    "CLERK_WEBHOOK_SECRET": "whsec_" + "0" * 16,
+}
+"""Stand in for refused required values while the rest is checked; never leave ``load``."""
+
+
+def _inconsistencies(s: Settings, refused: set[str]) -> list[Problem]:
+    """What single values cannot show: settings that contradict each other, but for those refused already."""
+    found = []
+    url = urlsplit(s.public_url)
+    try:
+        _url(s.public_url)
+        bare_address = _is_address(url.hostname or "")
+        if url.hostname in {"localhost", "127.0.0.1", "::1"}:
+            found.append(
+                Problem("SERVER_URL", f"{s.public_url} is not reachable for visitors; give the droplet's public address")
+            )
+        elif bare_address and url.hostname != s.droplet_host:
+            found.append(
+                Problem("SERVER_URL", f"{url.hostname} is not the droplet ({s.droplet_host}); visitors would land elsewhere")
+            )
+        if bare_address and url.scheme == "https":
+            found.append(Problem("SERVER_URL", "https needs a domain name; use http on a bare address"))
+        if s.next_public_clerk_publishable_key.startswith("pk_live_") and (url.scheme != "https" or bare_address):
+            found.append(
+                Problem(
+                    "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY",
+                    "pk_live_ needs an https SERVER_URL with a domain; use a pk_test_ key on a bare address",
+                )
+            )
+    except ValueError as error:
+        found.append(Problem("SERVER_URL", str(error)))
+    kinds = {s.next_public_clerk_publishable_key[3:7], s.clerk_secret_key.get_secret_value()[3:7]}
+    if len(kinds) > 1 and not refused & {"NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY", "CLERK_SECRET_KEY"}:
+        found.append(
+            Problem(
+                "CLERK_SECRET_KEY",
+                "belongs to another Clerk instance than the publishable key (one is test, the other live)",
+            )
+        )
+    if s.webhook_url != s.public_url + WEBHOOK_PATH:
+        found.append(
+            Problem(
+                "CLERK_WEBHOOK_URL",
+                f"must be {s.public_url + WEBHOOK_PATH}: the proxy serves no other path; leave it empty or mend it",
+            )
+        )
+    if not s.droplet_host_key:
+        found.append(
+            Problem("DROPLET_HOST_KEY", "empty; run `ssh-keyscan -t ed25519 HOST` and compare with the provider's console")
+        )
+    if not s.builder_is_local and not s.builder_host_key:
+        found.append(Problem("BUILDER_HOST_KEY", f"needed, since BUILDER_HOST is {s.builder_host}"))
+    if s.builder_host == s.droplet_host and not s.build_on_droplet:
+        found.append(
+            Problem(
+                "BUILDER_HOST",
+                "is the droplet; the build takes 8 GB there: name another machine, or set BUILD_ON_DROPLET=true",
+            )
+        )
+    if not s.source_is_directory and not s.twenty_ref:
+        found.append(Problem("TWENTY_REF", "needed for a git address; give a tag or a commit"))
+    if s.storage_type == "s3":
+        found += [
+            Problem(f"STORAGE_S3_{n.upper()}", "needed, since STORAGE_TYPE is s3")
+            for n in ("region", "name")
+            if not getattr(s, f"storage_s3_{n}")
+        ]
+    if s.email_driver == "smtp":
+        found += [
+            Problem(f"EMAIL_{n.upper()}", "needed, since EMAIL_DRIVER is smtp")
+            for n in ("from_address", "smtp_host")
+            if not getattr(s, f"email_{n}")
+        ]
+    values = [v for v in (s.registry_password, s.clerk_secret_key, s.clerk_webhook_secret) if v]
+    if len({v.get_secret_value() for v in values}) < len(values):
+        found.append(Problem("CLERK_SECRET_KEY", "two secrets have the same value; each must be its own"))
+    return found
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _read_file(path: Path) -> tuple[dict[str, str], list[Problem]]:
+    """Values of one settings file, and what is wrong with its lines."""
+    values: dict[str, str] = {}
+    problems = []
+    resolved = DotEnv(path, interpolate=False).dict()
+    with path.open(encoding="utf-8") as stream:
+        for binding in parse_stream(stream):
+            where = f"{path.name} line {binding.original.line}"
+            if binding.error:
+                problems.append(Problem(where, "cannot be read; write NAME=value"))
+            elif binding.key is not None:
+                name = binding.key.upper()
+                if name not in NAMES:
+                    near = difflib.get_close_matches(name, NAMES, n=1)
+                    problems.append(
+                        Problem(
+                            f"{binding.key} ({where})",
+                            "unknown" + (f"; did you mean {near[0]}?" if near else "; see .env.example"),
+                        )
+                    )
+                elif name in values:
+                    problems.append(Problem(f"{name} ({where})", "set twice; keep one"))
+                else:
+                    values[name] = resolved.get(binding.key) or ""
+    return values, problems
+
+
+def _may_be_empty(name: str) -> bool:
+    """Whether empty says something: nothing chosen, or (TWENTY_REF) what a directory has checked out."""
+    return name == "TWENTY_REF" or NAMES[name].get_default(call_default_factory=True) in ("", None, {})
+
+
+def _required(name: str) -> bool:
+    return NAMES[name].is_required()
+
+
+def load(environ: dict[str, str] | None = None) -> Settings:
+    """The settings, or ``Refused`` with every problem found, none of them showing a secret's value."""
+    environ = dict(os.environ if environ is None else environ)
+    path = Path(environ.get(ENV_FILE_VARIABLE, ".env"))
+    values, problems = _read_file(path) if path.is_file() else ({}, [])
+    if ENV_FILE_VARIABLE in environ and not path.is_file():
+        problems.append(Problem(ENV_FILE_VARIABLE, f"no file at {path}"))
+    values |= {name: environ[name] for name in NAMES if name in environ}
+    for name, value in list(values.items()):
+        if _required(name) and not value.strip():
+            problems.append(Problem(name, "empty; " + (NAMES[name].description or "")))
+            del values[name]
+        elif not value.strip() and not _may_be_empty(name):
+            problems.append(Problem(name, f"empty; give a value, or leave it out for {NAMES[name].default}"))
+            del values[name]
+        elif PLACEHOLDER.match(value.strip()):
+            problems.append(Problem(name, "still a placeholder; " + (NAMES[name].description or "")))
+            del values[name]
+    named = {p.setting.split(" ")[0] for p in problems}
+    if environ.get(LAB_VARIABLE) and values.get("DROPLET_HOST", PRODUCTION_HOST) == PRODUCTION_HOST:
+        problems.append(
+            Problem("DROPLET_HOST", f"{LAB_VARIABLE} is set: a test or rehearsal never runs against the production address")
+        )
+    settings = None
+    try:
+        settings = _build(values)
+    except ValidationError as error:
+        for detail in error.errors(include_input=False, include_url=False):
+            name = str(detail["loc"][0]).upper()
+            values.pop(name, None)
+            if name not in named:
+                missing = detail["type"] == "missing"
+                text = "missing; " + (NAMES[name].description or "") if missing else detail["msg"].removeprefix("Value error, ")
+                problems.append(Problem(name, text))
+                named.add(name)
+        # what single values hide is looked for all the same, with neutral values in place of the refused ones
+        settings = _build({name: value for name, value in NEUTRAL.items() if name in named} | values)
+    problems += [p for p in _inconsistencies(settings, named) if p.setting not in named]
+    if problems:
+        raise Refused("Settings refused, nothing was changed:", problems)
+    return settings
+
+
+def _build(values: dict[str, str]) -> Settings:
+    parsed: dict[str, Any] = {}
+    for name, value in values.items():
+        if name == "BUILD_CONTEXTS":
+            try:
+                parsed[name.lower()] = json.loads(value or "{}")
+            except json.JSONDecodeError:
+                parsed[name.lower()] = value
+        else:
+            parsed[name.lower()] = value
+
+    return Settings(**parsed)
+
+
+def render_env_example() -> str:
+    """Text of ``.env.example``: every setting with its comment and default, secrets and required ones empty."""
+    lines = [
+        "# Copy to .env and fill in what has no default. Written by `python -m twentyops.settings`; a test keeps it true.",
+        "# Unknown names, empty required values and placeholders are refused before anything changes.",
+    ]
+    for name, field in NAMES.items():
+        if name in SECTIONS:
+            lines += ["", f"# ---- {SECTIONS[name]} " + "-" * (100 - len(SECTIONS[name]))]
+        lines += textwrap.wrap(field.description or "", 116, initial_indent="# ", subsequent_indent="#   ")
+        if field.is_required():
+            lines += [f"{name}="]
+        else:
+            default = field.get_default(call_default_factory=True)
+            text = "" if default is None or default == {} else str(default).lower() if isinstance(default, bool) else str(default)
+            lines += [f"# {name}={text}"]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(render_env_example(), end="")

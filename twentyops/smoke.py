@@ -1,0 +1,66 @@
+"""Runs the smoke suite at the end of a deploy, as a person would run it alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pyinfra import logger
+
+from twentyops.plan import Plan
+
+ROOT = Path(__file__).parent.parent
+TIMEOUT_S = 600
+
+
+def ssh_config(host: str, data: dict[str, Any]) -> str:
+    """OpenSSH configuration for one host with its pinned key."""
+    lines = [
+        f"Host {host}",
+        f"  User {data['ssh_user']}",
+        f"  Port {data['ssh_port']}",
+        f"  UserKnownHostsFile {data['ssh_known_hosts_file']}",
+        "  StrictHostKeyChecking yes",
+        "  BatchMode yes",
+        "  LogLevel ERROR",
+        "  ControlMaster auto",
+        "  ControlPath ~/.ssh/twentyops-%C",
+        "  ControlPersist 30",
+    ]
+    if key := data.get("ssh_key"):
+        lines += [f"  IdentityFile {key}", "  IdentitiesOnly yes"]
+    return "\n".join(lines) + "\n"
+
+
+def run(plan: Plan, host: str, data: dict[str, Any]) -> str | None:
+    """Run tests/smoke against the droplet; a text tells which promise is broken."""
+    with TemporaryDirectory(prefix="twentyops-") as directory:
+        config = Path(directory) / "ssh_config"
+        config.write_text(ssh_config(host, data))
+        Path("~/.ssh").expanduser().mkdir(mode=0o700, exist_ok=True)
+        command = [
+            sys.executable, "-m", "pytest", str(ROOT / "tests/smoke"), "-q", "--no-header", "--tb=short", "-p", "no:cacheprovider",
+            f"--hosts=ssh://{host}", f"--ssh-config={config}", f"--release-directory={plan.directory}",
+            *(["--sudo"] if data.get("_sudo") else []),
+        ]  # fmt: skip
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {"COLUMNS": "240"}
+        try:
+            result = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            return f"the smoke suite did not end within {TIMEOUT_S} s; run it alone: pytest tests/smoke --hosts=ssh://{host}"
+    last = (result.stdout.strip().splitlines() or ["no output"])[-1]
+    if result.returncode == 0:
+        logger.info(f"    smoke suite: {last}")
+        return None
+    failed = re.findall(r"^(?:FAILED|ERROR) (\S+)(?: - (.*))?$", result.stdout, re.MULTILINE)
+    lines = [f"  {name.split('::')[-1]}: {reason}" for name, reason in failed] or result.stdout.splitlines()[-15:]
+    return (
+        f"The smoke suite found broken promises ({last}):\n"
+        + "\n".join(lines)
+        + f"\nThe release {plan.release_id} is not recorded. See it again: pytest tests/smoke --hosts=ssh://{data['ssh_user']}@{host}"
+    )

@@ -1,0 +1,155 @@
+"""Twenty's source: from a git address or a local checkout, at one commit, patched into a fresh tree of our own.
+
+A local checkout is only read: git works on it with an index of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from twentyops.errors import Problem
+from twentyops.settings import Settings
+
+DOCKERFILE = "packages/twenty-docker/twenty/Dockerfile"
+
+
+class SourceError(Exception):
+    """The source cannot be had as asked; ``problem`` names the setting and the remedy."""
+
+    def __init__(self, setting: str, remedy: str) -> None:
+        super().__init__(f"{setting}: {remedy}")
+        self.problem = Problem(setting, remedy)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One state of Twenty's tree. ``commit`` is git's, or ``tree:<hash>`` for a directory that is no checkout."""
+
+    location: str
+    ref: str
+    commit: str
+    repository: Path | None
+    """Git directory that holds the commit, ``None`` for a plain directory."""
+
+    def export(self, destination: Path) -> None:
+        """Write the tree at that commit into ``destination``, which must not exist; for git only."""
+        if self.repository is None:
+            raise ValueError(f"{self.location} is no checkout; the patchset reads it as it is")
+        destination.mkdir(parents=True)
+        index = destination.parent / f"{destination.name}.index"
+        environ = {"GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(destination)}
+        try:
+            _git(self.repository, "read-tree", self.commit, environ=environ)
+            _git(self.repository, "checkout-index", "--all", "--force", f"--prefix={destination}/", environ=environ, check=False)
+        finally:
+            index.unlink(missing_ok=True)
+        if not (destination / DOCKERFILE).is_file():
+            raise SourceError("TWENTY_REF", f"{self.ref or self.commit} has no {DOCKERFILE}; is it Twenty's repository?")
+
+
+def cache_directory() -> Path:
+    """Where sources and patched trees are kept between runs; may be deleted at any time."""
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "twentyops"
+
+
+def find(settings: Settings) -> Source:
+    """The source that the settings name, resolved to a commit. ``SourceError`` where there is none or it is not clean."""
+    return _find_directory(settings) if settings.source_is_directory else _find_remote(settings)
+
+
+def _find_directory(settings: Settings) -> Source:
+    from twentyops.patchset import tree_fingerprint
+
+    path = Path(settings.twenty_source).expanduser().resolve()
+    if not path.is_dir():
+        raise SourceError("TWENTY_SOURCE", f"no directory at {path}; give a checkout of Twenty or a git address")
+    if not (path / ".git").exists():
+        if not (path / DOCKERFILE).is_file():
+            raise SourceError("TWENTY_SOURCE", f"{path} has no {DOCKERFILE}; is it Twenty's repository?")
+        return Source(str(path), "", f"tree:{tree_fingerprint(path)}", None)
+    repository = Path(_git(path, "rev-parse", "--absolute-git-dir"))
+    dirty = _git(
+        path, "--no-optional-locks", "-c", "core.fsmonitor=false", "status", "--porcelain", "--untracked-files=no"
+    ).splitlines()
+    if dirty:
+        names = ", ".join(line[3:] for line in dirty[:3])
+        raise SourceError("TWENTY_SOURCE", f"{path} has {len(dirty)} uncommitted changes ({names}); commit or stash them")
+    ref = settings.twenty_ref
+    commit = _git(path, "rev-parse", "--verify", "--quiet", f"{ref or 'HEAD'}^{{commit}}", check=False)
+    if not commit:
+        raise SourceError(
+            "TWENTY_REF", f"{ref} does not exist in {path}; fetch it there, or leave TWENTY_REF empty for what is checked out"
+        )
+    return Source(str(path), ref, commit, repository)
+
+
+def _find_remote(settings: Settings) -> Source:
+    url, ref = settings.twenty_source, settings.twenty_ref
+    repository = cache_directory() / "sources" / hashlib.sha256(url.encode()).hexdigest()[:16]
+    commit = ref if re.fullmatch(r"[0-9a-f]{40}", ref) else ""
+    if not commit:
+        try:
+            listing = subprocess.run(
+                ["git", "ls-remote", "--", url, ref, f"{ref}^{{}}"],
+                capture_output=True, text=True, check=True, timeout=60, env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
+            ).stdout.splitlines()  # fmt: skip
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            reason = (getattr(error, "stderr", "") or "no answer in 60 s").strip().splitlines()[-1]
+            raise SourceError("TWENTY_SOURCE", f"{url} cannot be read: {reason}") from error
+        if not listing:
+            raise SourceError("TWENTY_REF", f"{ref} is no tag or branch of {url}; look at its list of tags")
+        peeled = [line for line in listing if line.endswith("^{}")]
+        commit = (peeled or listing)[0].split("\t")[0]
+    return Source(url, ref, commit, repository)
+
+
+def fetch(source: Source) -> None:
+    """Have the commit in the local cache (git addresses only; the rest is there already)."""
+    if source.repository is None or Path(source.location).is_dir():
+        return
+    if not source.repository.is_dir():
+        source.repository.mkdir(parents=True)
+        _git(source.repository, "init", "--quiet", "--bare", ".")
+    if _git(source.repository, "cat-file", "-t", source.commit, check=False) != "commit":
+        try:
+            _git(source.repository, "fetch", "--quiet", "--depth", "1", "--", source.location, source.commit, timeout=1800)
+        except subprocess.CalledProcessError:
+            # some servers hand out refs only
+            _git(source.repository, "fetch", "--quiet", "--depth", "1", "--", source.location, source.ref, timeout=1800)
+
+
+def patched_tree(source: Source, content_hash: str) -> Path:
+    """Directory with the patched tree of that content hash, made now unless it is there. Errors: the patchset's drift."""
+    from twentyops import patchset
+
+    trees = cache_directory() / "trees"
+    destination = trees / content_hash[:16]
+    if destination.is_dir():
+        return destination
+    trees.mkdir(parents=True, exist_ok=True)
+    if source.repository is None:
+        patchset.apply(Path(source.location), destination)
+        return destination
+    plain = trees / f"{content_hash[:16]}.{os.getpid()}.source"
+    try:
+        fetch(source)
+        source.export(plain)
+        patchset.apply(plain, destination)
+    finally:
+        shutil.rmtree(plain, ignore_errors=True)
+    return destination
+
+
+def _git(directory: Path, *arguments: str, environ: dict[str, str] | None = None, check: bool = True, timeout: int = 300) -> str:
+    result = subprocess.run(
+        ["git", *(["--git-dir", str(directory)] if (directory / "HEAD").is_file() else ["-C", str(directory)]), *arguments],
+        env={**os.environ, "GIT_TERMINAL_PROMPT": "0", **(environ or {})},
+        capture_output=True, text=True, check=check, timeout=timeout,
+    )  # fmt: skip
+    return result.stdout.rstrip("\n")

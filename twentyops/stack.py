@@ -1,0 +1,156 @@
+"""The stack on the droplet as text: compose file, Caddyfile, one env file per container.
+
+Pure: settings, image digests and secrets in, ``{path below the release's directory: text}`` out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from twentyops.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+PROJECT = "twenty"
+HOME = "/opt/twenty"
+SERVICES = ("postgres", "redis", "server", "worker", "caddy")
+BASE_SERVICES = ("postgres", "redis", "caddy")
+ORDER = (("postgres", "redis"), ("server",), ("worker",), ("caddy",))
+"""Who starts after whom; each step is healthy before the next. Migrations run between the first and the second."""
+SECRETS = ("app_secret", "postgres_password", "twenty_database_password")
+"""Made once on the droplet, kept through every redeploy. ``app_secret`` lost means every token and encrypted value lost."""
+DATABASE = "twenty"
+MIGRATE_MEMORY_MB = 2048
+
+_templates = Environment(
+    loader=FileSystemLoader(ROOT / "templates"),
+    undefined=StrictUndefined,
+    keep_trailing_newline=True,
+    trim_blocks=True,
+    autoescape=False,  # noqa: S701 - plain text, no HTML
+)
+
+
+def env_line(name: str, value: str) -> str:
+    """One line of a Compose env file that yields ``value`` to the byte: nothing is interpolated, nothing unescaped."""
+    if "\n" in value or "\r" in value or "\0" in value:
+        raise ValueError(f"{name} contains a line break or NUL, which an env file cannot carry")
+    if "'" not in value:
+        return f"{name}='{value}'\n"
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+    return f'{name}="{escaped}"\n'
+
+
+def env_files(settings: Settings, secrets: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """``{service: {variable: value}}``: each container gets what it reads and nothing else."""
+    s = settings
+    database = f"postgres://{DATABASE}:{quote(secrets['twenty_database_password'], safe='')}@postgres:5432/{DATABASE}"
+    twenty = {
+        "NODE_ENV": "production",
+        "PG_DATABASE_URL": database,
+        "REDIS_URL": "redis://redis:6379",
+        "APP_SECRET": secrets["app_secret"],
+        "SERVER_URL": s.public_url,
+        "IS_CONFIG_VARIABLES_IN_DB_ENABLED": "false",
+        "DISABLE_DB_MIGRATIONS": "true",
+        "DISABLE_CRON_JOBS_REGISTRATION": "true",
+        "TELEMETRY_ENABLED": "false",
+        "STORAGE_TYPE": {"local": "LOCAL", "s3": "S_3"}[s.storage_type],
+        "EMAIL_DRIVER": s.email_driver.upper(),
+    }
+    if s.storage_type == "s3":
+        twenty |= {
+            "STORAGE_S3_REGION": s.storage_s3_region,
+            "STORAGE_S3_NAME": s.storage_s3_name,
+            "STORAGE_S3_ENDPOINT": s.storage_s3_endpoint,
+            "STORAGE_S3_ACCESS_KEY_ID": s.storage_s3_access_key_id,
+            "STORAGE_S3_SECRET_ACCESS_KEY": s.storage_s3_secret_access_key.get_secret_value()
+            if s.storage_s3_secret_access_key
+            else "",
+        }
+    if s.email_driver == "smtp":
+        twenty |= {
+            "EMAIL_FROM_ADDRESS": s.email_from_address,
+            "EMAIL_FROM_NAME": s.email_from_name,
+            "EMAIL_SMTP_HOST": s.email_smtp_host,
+            "EMAIL_SMTP_PORT": str(s.email_smtp_port),
+            "EMAIL_SMTP_USER": s.email_smtp_user,
+            "EMAIL_SMTP_PASSWORD": s.email_smtp_password.get_secret_value() if s.email_smtp_password else "",
+        }
+    twenty = {name: value for name, value in twenty.items() if value != ""}
+    return {
+        "postgres": {"POSTGRES_USER": "postgres", "POSTGRES_PASSWORD": secrets["postgres_password"]},
+        "server": twenty | {"NODE_PORT": "3000", "NODE_OPTIONS": _heap(s.server_memory_mb)},
+        "worker": twenty | {"NODE_OPTIONS": _heap(s.worker_memory_mb)},
+        "migrate": twenty | {"NODE_OPTIONS": _heap(MIGRATE_MEMORY_MB)},
+    }
+
+
+def _heap(limit_mb: int) -> str:
+    return f"--max-old-space-size={int(limit_mb * 0.75)}"
+
+
+def published_ports(settings: Settings) -> list[int]:
+    """TCP ports that visitors use: 80, with https 443 too."""
+    url = urlsplit(settings.public_url)
+    return [80, 443] if url.scheme == "https" else [url.port or 80]
+
+
+def caddyfile(settings: Settings) -> str:
+    """Text of the Caddyfile; a bare address is served over plain http, a domain gets its certificate."""
+    url = urlsplit(settings.public_url)
+    site = url.netloc if url.scheme == "https" else f":{url.port or 80}"
+    return _templates.get_template("Caddyfile.j2").render(site=site)
+
+
+def caddyfile_path(text: str) -> str:
+    """Where a Caddyfile lies on the droplet: named after its content, so that only a change recreates the proxy."""
+    return f"{HOME}/caddy/Caddyfile.{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _compose(settings: Settings, images: Mapping[str, str], hashes: Mapping[str, str]) -> str:
+    return _templates.get_template("compose.yaml.j2").render(
+        project=PROJECT,
+        images=images,
+        hashes=hashes,
+        memory={**settings.memory_limits, "migrate": MIGRATE_MEMORY_MB},
+        public_url=settings.public_url,
+        ports=published_ports(settings),
+        caddyfile=caddyfile_path(caddyfile(settings)),
+        health_timeout_s=settings.health_timeout_s,
+    )
+
+
+def service_hashes(settings: Settings, images: Mapping[str, str], secrets: Mapping[str, str]) -> dict[str, str]:
+    """``{service: 32 hex digits}`` over a service's definition and its variables: what decides whether it is made anew.
+
+    A label of ours, because ``docker compose config --hash`` (2.26) leaves out what an env file says.
+    """
+    services = yaml.safe_load(_compose(settings, images, dict.fromkeys(SERVICES, "")))["services"]
+    variables = env_files(settings, secrets)
+    return {
+        name: hashlib.sha256(json.dumps([services[name], variables.get(name, {})], sort_keys=True).encode()).hexdigest()[:32]
+        for name in SERVICES
+    }
+
+
+def compose_file(settings: Settings, images: Mapping[str, str], secrets: Mapping[str, str]) -> str:
+    """Text of compose.yaml. ``images`` holds full references with digests for postgres, redis, caddy and server."""
+    missing = [f"{name} ({images[name]})" for name in images if "@sha256:" not in images[name]]
+    if missing:
+        raise ValueError("not pinned by digest: " + ", ".join(missing))
+    return _compose(settings, images, service_hashes(settings, images, secrets))
+
+
+def render(settings: Settings, images: Mapping[str, str], secrets: Mapping[str, str]) -> dict[str, str]:
+    """Every file of a release, ``{path below its directory: text}``."""
+    files = {"compose.yaml": compose_file(settings, images, secrets), "Caddyfile": caddyfile(settings)}
+    for service, values in env_files(settings, secrets).items():
+        files[f"env/{service}.env"] = "".join(env_line(name, value) for name, value in sorted(values.items()))
+    return files
