@@ -9,8 +9,9 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-from lab.identity import DEFAULT_NAME, LabError
+from lab.identity import DEFAULT_NAME, PROJECT, LabError
 from lab.rootfs import SUITES
 from lab.world import Lab, every_lab, leftovers
 
@@ -40,18 +41,16 @@ class Progress:
 def up(args: argparse.Namespace) -> int:
     say = Progress()
     say(f"lab {args.name}: up")
-    lab = Lab(args.name, say).up(args.os, memory_mib=args.memory)
+    logging.basicConfig(level=logging.INFO, handlers=[_Sayer(say)])
+    lab = Lab(args.name, say).up(args.os, images=args.images, memory_mib=args.memory)
     say(f"registry at {lab.registry.address}")
-    if args.images:
-        logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_Sayer(say)])
-        lab.ensure_images()
     say(f"lab {args.name} is up; ssh -F {os.path.relpath(lab.ssh_config)} droplet")
     return 0
 
 
 def down(args: argparse.Namespace) -> int:
     say = Progress()
-    Lab(args.name, say).down()
+    Lab(args.name, say, args.project).down()
     say(f"lab {args.name} is gone")
     return 0
 
@@ -86,6 +85,8 @@ def listing(_args: argparse.Namespace) -> int:
     for memory in every_lab():
         machines = ", ".join(memory.get("machines", {})) or "no machines"
         print(f"{memory['name']:24} 10.77.{memory.get('number', '?')}.0/24  {machines}  ({memory['project']})")
+        if not Path(memory["project"]).is_dir():
+            print(f"  its checkout is gone: python -m lab down --name {memory['name']} --project {memory['project']}")
     return 0
 
 
@@ -118,7 +119,8 @@ def parser() -> argparse.ArgumentParser:
     command("rehearse", rehearse, "deploy to the lab with the real commands, and report")
     sub = command("bench", bench, "the figures of README, measured here in a lab of its own")
     sub.set_defaults(name="bench")
-    command("down", down, "leave this machine as it was")
+    sub = command("down", down, "leave this machine as it was")
+    sub.add_argument("--project", type=Path, default=PROJECT, help="checkout that the lab belongs to (default: this one)")
     command("status", status, "what runs").add_argument("--json", action="store_true")
     command("list", listing, "labs of every checkout")
     command("leftovers", left, "what of the lab is in the kernel or on the disk; exit 1 when something is")
@@ -136,6 +138,9 @@ def main(argv: list[str] | None = None) -> int:
     except LabError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here, python -m lab down removes what there is", file=sys.stderr)
+        return 130
     return code
 
 

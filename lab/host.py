@@ -24,6 +24,7 @@ PROGRAMS = {
     "ssh-keygen": "openssh-client",
     "unshare": "util-linux",
     "mount": "mount",
+    "mkfs.ext4": "e2fsprogs",
 }
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 REGISTRY_PACKAGE = "docker-registry"
@@ -57,6 +58,8 @@ def require(say: Callable[[str], None], euid: int | None = None) -> None:
         )
     if "overlay" not in Path("/proc/filesystems").read_text():
         raise LabError("the kernel has no overlay file system: modprobe overlay, or use another outer machine")
+    if not Path("/dev/loop-control").exists():
+        raise LabError("the kernel has no loop devices: modprobe loop, or use another outer machine")
     if not Path("/proc/self/ns/time").exists():
         raise LabError("the kernel has no time namespaces (Linux 5.6 or newer with CONFIG_TIME_NS): use another one")
     if missing := missing_packages():
@@ -121,8 +124,22 @@ def swaps_below(directory: Path) -> list[str]:
     return [file for file in files if Path(file).is_relative_to(directory)]
 
 
+def loops_below(directory: Path) -> list[str]:
+    """Loop devices whose backing file lies below a directory."""
+    found = []
+    for file in Path("/sys/block").glob("loop*/loop/backing_file"):
+        try:
+            backing = file.read_text().strip().removesuffix(" (deleted)")
+        except OSError:  # let go of in this moment
+            continue
+        if Path(backing).is_relative_to(directory):
+            found.append(f"/dev/{file.parts[3]}")
+    return found
+
+
 def leftovers(identity: Identity) -> list[str]:
-    """Processes that carry the lab's mark, and mounts below its directory, in words."""
+    """Processes that carry the lab's mark, and what of its directory the kernel still uses, in words."""
     found = [f"process {p.pid} ({p.role}): {p.command[:120]}" for p in process.find(identity)]
+    found += [f"loop device {device}" for device in loops_below(identity.runtime)]
     found += [f"mount {point}" for point in mounts_below(identity.runtime)]
     return found + [f"swap {file}" for file in swaps_below(identity.runtime)]

@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import cgroups, process, rootfs
+from lab import cgroups, host, network, process, rootfs, state
 from lab.command import run, wait_until
-from lab.identity import LabError, cache_dir
+from lab.identity import Identity, LabError, cache_dir
 
 if TYPE_CHECKING:
     from lab.world import Lab
 
 BOOT_SECONDS = 40
+BUSY_SECONDS = 20  # a build can keep sshd waiting; a machine must not be taken for dead too early
+DISK_GIB = 60  # a file with holes: takes what is written to it
 # Docker keeps keys per container, and systemd loads programs into the kernel's filter machine
 ALLOWED_CALLS = "add_key keyctl bpf perf_event_open"
 # a guest must neither set the clock of this machine nor reach its kernel or hardware; swap would be this machine's
@@ -31,15 +33,17 @@ DENIED_CALLS = "~swapon swapoff"
 @dataclass(frozen=True)
 class Plan:
     """What a machine is, apart from where it lies: ``number`` is the last octet of its address, ``memory_mib`` None means
-    as much as there is."""
+    as much memory as there is."""
 
     name: str
     os: str
     number: int
     memory_mib: int | None = None
+    disk_gib: int = DISK_GIB
 
-    def dump(self) -> dict[str, str | int | None]:
-        return {"name": self.name, "os": self.os, "number": self.number, "memory_mib": self.memory_mib}
+    def __str__(self) -> str:
+        memory = "all memory" if self.memory_mib is None else f"{self.memory_mib} MiB"
+        return f"{self.name}: {self.os}, {memory}, {self.disk_gib} GiB of disk"
 
 
 class Machine:
@@ -61,8 +65,13 @@ class Machine:
 
     def up(self) -> bool:
         """Boot the machine when it does not run, and wait for SSH. Returns whether it had to be booted."""
-        if self.running() and self._ssh_works():
-            return False
+        if self.running() and network.has_ports(self.identity):
+            try:
+                self.wait_for_ssh(BUSY_SECONDS)
+            except LabError as error:
+                self.lab.say(f"{self.name} runs but does not answer, it is booted again: {error}")
+            else:
+                return False
         self.kill()
         self._prepare()
         keeper = [
@@ -106,9 +115,9 @@ class Machine:
             alive = {p.pid for p in process.find(self.identity, self.name)}
             alive |= {pid for pid in cgroups.pids(self.identity, self.name) if process.alive(pid)}
             process.kill(alive)
-            return not alive and cgroups.remove(self.identity, self.name)
+            return not alive and cgroups.remove(self.identity, self.name) and not host.loops_below(self.directory)
 
-        wait_until(gone, 20, f"{self.name}: processes or control groups that cannot be removed")
+        wait_until(gone, 20, f"{self.name}: processes, control groups or disk that do not go away")
         (self.directory / "pid").unlink(missing_ok=True)
 
     def remove(self) -> None:
@@ -120,15 +129,57 @@ class Machine:
 
     def reset(self, *, new_host_key: bool = False) -> None:
         """Make it a bare machine again: same name, address and, unless asked otherwise, host key; empty disk."""
-        self.kill()
-        self.keep_packages()
-        for part in ("upper", "work", "docker", "containerd", "apt"):
-            shutil.rmtree(self.directory / part, ignore_errors=True)
+        self.wipe()
         if new_host_key:
             for key in self.directory.glob("host_key*"):
                 key.unlink()
         self.up()
         self.lab.write()
+
+    def wipe(self) -> None:
+        """Cut the power and empty the disk; downloaded packages go into the shared cache."""
+        self.kill()
+        self.keep_packages()
+        self.image.unlink(missing_ok=True)
+        if (self.directory / "apt").exists():
+            shutil.rmtree(self.directory / "apt")
+
+    def snapshot(self, label: str) -> None:
+        """Keep the disk as it is now under a label: the machine is powered off in order for it, and booted again."""
+        self.stop()
+        target = self._snapshot(label)
+        if target.exists():
+            shutil.rmtree(target)
+        fresh = target.with_name(f".{target.name}")
+        if fresh.exists():
+            shutil.rmtree(fresh)
+        fresh.mkdir(parents=True, mode=0o700)
+        _copy_disk(self.image, fresh / "disk.img")
+        (fresh / "tree").write_text((self.directory / "tree").read_text())
+        fresh.rename(target)
+        self.up()
+
+    def restore(self, label: str) -> None:
+        """Boot from the disk that ``snapshot`` of any machine of this lab kept; name, address and host key are the machine's own."""
+        source = self._snapshot(label)
+        if not source.exists():
+            kept = sorted(path.name for path in source.parent.glob("[!.]*")) if source.parent.exists() else []
+            raise LabError(f"lab {self.identity.name} has no snapshot {label!r}, only {', '.join(kept) or 'none'}")
+        self.wipe()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        _copy_disk(source / "disk.img", self.image)
+        (self.directory / "tree").write_text((source / "tree").read_text())
+        self.up()
+        self.lab.write()
+
+    @property
+    def image(self) -> Path:
+        """The machine's disk: an ext4 file system in a file."""
+        return self.directory / "disk.img"
+
+    def _snapshot(self, label: str) -> Path:
+        Identity(label)  # the same letters as a lab's name: it becomes a directory
+        return self.identity.runtime / "snapshots" / label
 
     def reboot(self) -> None:
         """Have the machine reboot itself and wait until it is back."""
@@ -178,65 +229,53 @@ class Machine:
         return run(*self.ssh_argv("true"), check=False, timeout=20).returncode == 0
 
     def _prepare(self) -> None:
-        """Lay out the machine's directory: everything is written below the mount point before it is mounted."""
+        """Lay out the machine's directory; the keeper mounts the disk and writes the machine's own files."""
         here = self.directory
-        for part in ("upper", "work", "root", "docker", "containerd", "apt/partial"):
+        for part in ("disk", "root", "apt/partial"):
             (here / part).mkdir(parents=True, exist_ok=True)
         here.chmod(0o700)
-        for part in ("upper", "root"):
-            (here / part).chmod(0o755)
         tree = self._tree()
+        if not self.image.exists():
+            fresh = here / ".disk.img"
+            with fresh.open("w") as file:
+                file.truncate(self.plan.disk_gib << 30)
+            run("mkfs.ext4", "-q", "-O", "^has_journal", "-E", "lazy_itable_init=1,nodiscard", "-m", "1", str(fresh))
+            fresh.rename(self.image)
         if not (here / "host_key").exists():
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"root@{self.name}", "-f", str(here / "host_key"))
-        for name, (text, mode) in self._files().items():
-            self._write(tree, name, text, mode)
-        self._seed()
+        _link_all(self._packages(), here / "apt")  # two machines never share apt's directory, only the files in it
         self.lab.write_ssh()
-        (here / "spec.json").write_text(json.dumps(self.spec(tree), indent=1))
+        state.write_private(here / "spec.json", json.dumps(self.spec(tree), indent=1))
 
     def _tree(self) -> Path:
         """The tree that this machine was first booted from, for as long as it exists: a layer belongs to one tree."""
         memory = self.directory / "tree"
-        if memory.exists() and any((self.directory / "upper").iterdir()):
+        if memory.exists() and self.image.exists():
             tree = Path(memory.read_text())
             if tree.exists():
                 return tree
-            shutil.rmtree(self.directory / "upper")
-            (self.directory / "upper").mkdir()
+            self.lab.say(f"{self.name}: {tree} is gone, its disk starts empty")
+            self.image.unlink()
         tree = rootfs.ensure(self.os, self.lab.say)
         memory.write_text(str(tree))
         return tree
 
     def _files(self) -> dict[str, tuple[str, int]]:
-        network = self.lab.network
+        net = self.lab.network
         lan = (
-            f"[Match]\nName=host0\n\n[Network]\nAddress={self.address}/{network.cidr.prefixlen}\n"
-            f"Gateway={network.gateway}\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
+            f"[Match]\nName=host0\n\n[Network]\nAddress={self.address}/{net.cidr.prefixlen}\n"
+            f"Gateway={net.gateway}\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
         )
         memory = {} if self.plan.memory_mib is None else {rootfs.MEMINFO: (meminfo(self.plan.memory_mib), 0o644)}
         return memory | {
             "etc/hostname": (f"{self.name}\n", 0o644),
             "etc/hosts": (f"127.0.0.1 localhost\n127.0.1.1 {self.name}\n", 0o644),
-            "etc/resolv.conf": (f"nameserver {network.gateway}\n", 0o644),
+            "etc/resolv.conf": (f"nameserver {net.gateway}\n", 0o644),
             "etc/systemd/network/10-host0.network": (lan, 0o644),
             "etc/ssh/ssh_host_ed25519_key": ((self.directory / "host_key").read_text(), 0o600),
             "etc/ssh/ssh_host_ed25519_key.pub": ((self.directory / "host_key.pub").read_text(), 0o644),
             "root/.ssh/authorized_keys": (self.lab.ssh_key.with_suffix(".pub").read_text(), 0o600),
         }
-
-    def _write(self, tree: Path, name: str, text: str, mode: int) -> None:
-        """Write a file into the machine's layer, its directories as they are in the tree."""
-        upper = self.directory / "upper"
-        for parent in reversed(Path(name).parents[:-1]):
-            if not (upper / parent).exists():
-                (upper / parent).mkdir()
-                if (tree / parent).is_dir():
-                    shutil.copystat(tree / parent, upper / parent)
-        target = upper / name
-        target.unlink(missing_ok=True)
-        target.touch(mode=mode)
-        target.write_text(text)
-        target.chmod(mode)
 
     def spec(self, tree: Path) -> dict[str, object]:
         """What the keeper has to do, see ``lab/supervise.py``."""
@@ -248,19 +287,18 @@ class Machine:
             "--settings=no", f"--network-bridge={self.lab.network.bridge}", "--resolv-conf=off", "--timezone=off",
             "--link-journal=no", "--console=pipe", "--capability=all", f"--drop-capability={DROPPED}",
             f"--system-call-filter={ALLOWED_CALLS}", f"--system-call-filter={DENIED_CALLS}",
-            f"--bind={here / 'docker'}:/var/lib/docker", f"--bind={here / 'containerd'}:/var/lib/containerd",
+            f"--bind={here / 'disk/docker'}:/var/lib/docker", f"--bind={here / 'disk/containerd'}:/var/lib/containerd",
             f"--bind={here / 'apt'}:/var/cache/apt/archives",
         ]  # fmt: skip
         if v1:
             nspawn += ["--", "systemd.unified_cgroup_hierarchy=0", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"]
         return {
             "cgroups": cgroups.groups(self.identity, self.name, self.plan.memory_mib),
-            "overlay": {
-                "lower": str(tree),
-                "upper": str(here / "upper"),
-                "work": str(here / "work"),
-                "root": str(here / "root"),
-            },
+            "tree": str(tree),
+            "image": str(self.image),
+            "disk": str(here / "disk"),
+            "root": str(here / "root"),
+            "files": [{"path": path, "text": text, "mode": mode} for path, (text, mode) in self._files().items()],
             "boots": str(here / "boots"),
             "env": {
                 # the machine's own sysctls of the network are writable, the rest of /proc/sys is not
@@ -273,10 +311,6 @@ class Machine:
     def _packages(self) -> Path:
         return cache_dir() / "debs" / self.os
 
-    def _seed(self) -> None:
-        """Give the machine the packages that others downloaded, as links: two machines never share apt's directory."""
-        _link_all(self._packages(), self.directory / "apt")
-
     def keep_packages(self) -> None:
         """Put the packages that the machine downloaded into the cache that every later machine starts with."""
         _link_all(self.directory / "apt", self._packages())
@@ -288,6 +322,10 @@ def meminfo(mebibytes: int) -> str:
     free = total - total // 16
     figures = {"MemTotal": total, "MemFree": free, "MemAvailable": free, "Buffers": 0, "Cached": 0, "SwapTotal": 0, "SwapFree": 0}
     return "".join(f"{name + ':':16}{value:8d} kB\n" for name, value in figures.items())
+
+
+def _copy_disk(source: Path, target: Path) -> None:
+    run("cp", "--sparse=always", "--reflink=auto", str(source), str(target), timeout=600)
 
 
 def _link_all(source: Path, target: Path) -> None:

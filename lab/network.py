@@ -140,6 +140,11 @@ def bridge_exists(name: str) -> bool:
     return Path(f"/sys/class/net/{name}").exists()
 
 
+def has_ports(identity: Identity) -> bool:
+    """Whether any machine is plugged into the lab's bridge."""
+    return any(Path(f"/sys/class/net/{identity.bridge}/brif").glob("*"))
+
+
 def labs_in_kernel() -> list[str]:
     """Bridges of labs, of whatever checkout, that exist now."""
     return sorted(path.name for path in Path("/sys/class/net").glob("tl-*"))

@@ -63,10 +63,12 @@ def find(identity: Identity, role: str | None = None) -> list[Process]:
     return found
 
 
-def spawn(identity: Identity, role: str, argv: Sequence[str], directory: Path, env: dict[str, str] | None = None) -> int:
+def spawn(identity: Identity, role: str, argv: Sequence[str], directory: Path) -> int:
     """Start a program that outlives us, in a session of its own; ``directory`` gets its ``pid`` and ``log``. Returns the pid."""
     directory.mkdir(parents=True, exist_ok=True)
-    environ = {**os.environ, **(env or {}), MARK: identity.id, ROLE: role}
+    # nothing else of the caller's: REGISTRY_* would change the registry's configuration, and secrets do not belong there
+    environ = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    environ |= {MARK: identity.id, ROLE: role}
     with (directory / "log").open("ab") as log:
         child = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environ, cwd="/"

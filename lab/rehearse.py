@@ -25,11 +25,12 @@ SAMPLE_SECONDS = 0.5
 
 @dataclass
 class Report:
-    """What one deploy did: ``phases`` in seconds, in order; operation counts are per host; ``peaks`` in bytes, per machine,
-    page cache left out."""
+    """What one deploy did: ``phases`` in seconds, in order; ``peaks`` in bytes, per machine, page cache left out. Operations
+    are counted per host; a deploy that failed ends without a count (``counted`` is off)."""
 
     exit_code: int = -1
     seconds: float = 0.0
+    counted: bool = False
     changed: int = 0
     unchanged: int = 0
     failed: int = 0
@@ -124,6 +125,7 @@ def deploy(lab: Lab, *arguments: str, echo: bool = True, changes: dict[str, str]
     report.phases, report.peaks = phases.seconds, memory.bytes
     found = totals(lines)
     if found:
+        report.counted = True
         report.changed, report.failed, report.unchanged = found
     elif report.exit_code == 0:
         raise LabError("pyinfra ended well, but without a table of results: did it deploy to nobody?")
@@ -147,7 +149,9 @@ def describe(report: Report, lab: Lab) -> list[str]:
     lines += [f"  {name:{width}}  {seconds:7.1f} s" for name, seconds in report.phases.items()]
     lines += [f"  {'all':{width}}  {report.seconds:7.1f} s", "", "peak memory (page cache left out)"]
     lines += [f"  {name:{width}}  {peak / 2**20:7.0f} MiB" for name, peak in report.peaks.items()]
-    lines += ["", f"{report.changed} operations changed, {report.unchanged} unchanged, {report.failed} failed"]
+    if report.counted:
+        lines += ["", f"{report.changed} operations changed", f"{report.unchanged} unchanged, {report.failed} failed"]
+    lines.append("")
     if report.exit_code == 0:
         lines.append(f"{lab.public_url}  (ssh -F {os.path.relpath(lab.ssh_config)} droplet)")
     else:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lab.command import run
+from lab.host import mounts_below
 from lab.identity import LabError, cache_dir
 
 SUITES = ("trixie", "bookworm")
@@ -157,8 +158,10 @@ def ensure(suite: str, say: Callable[[str], None]) -> Path:
         say(f"building a {suite} tree (once; kept in {tree})")
         began = time.monotonic()
         fresh = tree.with_name(f".{tree.name}.{os.getpid()}")
-        shutil.rmtree(fresh, ignore_errors=True)
         fresh.parent.mkdir(parents=True, exist_ok=True)
+        for killed in fresh.parent.glob(f".{suite}-*"):  # a build that was killed; the lock says that none runs
+            if not mounts_below(killed):
+                shutil.rmtree(killed)
         try:
             run(
                 "mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}",
@@ -170,7 +173,18 @@ def ensure(suite: str, say: Callable[[str], None]) -> Path:
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
         say(f"{suite} tree built in {time.monotonic() - began:.1f} s")
+        _prune(suite)
     return tree
+
+
+def _prune(suite: str) -> None:
+    """Remove trees of earlier recipes, but the newest before this one, and what a machine of any lab stands on."""
+    memories = (cache_dir() / "labs").glob("*/*/*/tree")
+    used = {Path(memory.read_text()) for memory in memories}
+    trees = sorted((cache_dir() / "rootfs").glob(f"{suite}-*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for tree in trees[2:]:
+        if tree not in used:
+            shutil.rmtree(tree)
 
 
 def customise(tree: Path, sources_list: str, settings: str, cas: dict[str, bytes]) -> None:

@@ -32,7 +32,10 @@ def made_up_secrets() -> dict[str, str]:
 
 def source() -> str:
     """Twenty's source for the rehearsal: TWENTY_SOURCE of the environment, else the stand-in."""
-    return os.environ.get("TWENTY_SOURCE") or str(STANDIN)
+    given = os.environ.get("TWENTY_SOURCE")
+    if not given:
+        return str(STANDIN)
+    return str(Path(given).resolve()) if Path(given).is_dir() else given
 
 
 def build_contexts(images: dict[str, str]) -> dict[str, str]:
@@ -46,7 +49,7 @@ def values(lab: Lab) -> dict[str, str]:
         raise LabError(
             f"lab {lab.name} has no base images for {', '.join(missing)}: python -m lab up --name {lab.name} pushes them"
         )
-    registry, where = lab.registry, source()
+    registry = lab.registry
     found: dict[str, str] = {}
     for prefix, name in (("DROPLET", DROPLET), ("BUILDER", BUILDER)):
         if name not in lab.machines:  # a lab without a builder builds on this machine, which is the default
@@ -60,8 +63,8 @@ def values(lab: Lab) -> dict[str, str]:
             f"{prefix}_HOST_KEY": machine.host_key(),
         }
     found |= {
-        "TWENTY_SOURCE": where,
-        "TWENTY_REF": os.environ.get("TWENTY_REF", "") if not Path(where).is_dir() else "",
+        "TWENTY_SOURCE": source(),
+        "TWENTY_REF": os.environ.get("TWENTY_REF", "") if os.environ.get("TWENTY_SOURCE") else "",
         "TWENTY_VERSION": os.environ.get("TWENTY_VERSION") or VERSION,
         "REGISTRY": registry.address,
         "IMAGE_NAME": "wosool-ai/twenty-crm",

@@ -10,13 +10,14 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from lab import cgroups, host, names, network, process, rootfs, state
 from lab.command import run, wait_until
-from lab.identity import DEFAULT_NAME, Identity, LabError, cache_dir
-from lab.machine import Machine, Plan
+from lab.identity import DEFAULT_NAME, PROJECT, Identity, LabError, cache_dir
+from lab.machine import DISK_GIB, Machine, Plan
 from lab.registry import Registry
 
 DROPLET, BUILDER = "droplet", "builder"
@@ -32,8 +33,8 @@ def quiet(_text: str) -> None:
 class Lab:
     """One lab. ``Lab(name).up()`` makes it or repairs it, ``Lab.open(name)`` takes one that is up, ``down`` removes it."""
 
-    def __init__(self, name: str = DEFAULT_NAME, say: Say = quiet) -> None:
-        self.identity = Identity(name)
+    def __init__(self, name: str = DEFAULT_NAME, say: Say = quiet, project: Path = PROJECT) -> None:
+        self.identity = Identity(name, project)
         self.name = name
         self.say = say
         self._memory = self.identity.runtime / "lab.json"
@@ -68,7 +69,7 @@ class Lab:
         return {name: Plan(**plan) for name, plan in self._remembered().get("machines", {}).items()}
 
     def _plan(self, plan: Plan) -> None:
-        self._remember(machines={n: p.dump() for n, p in (self._plans() | {plan.name: plan}).items()})
+        self._remember(machines={n: asdict(p) for n, p in (self._plans() | {plan.name: plan}).items()})
 
     # --- parts --------------------------------------------------------------------------------------------------
 
@@ -143,28 +144,40 @@ class Lab:
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def up(self, os: str = "trixie", *, builder: bool = True, memory_mib: int | None = None) -> Lab:
-        """Make the lab, or what is missing of it. ``os`` is the droplet's Debian; ``memory_mib`` limits the droplet's memory.
+    def up(
+        self,
+        os: str = "trixie",
+        *,
+        builder: bool = True,
+        images: bool = False,
+        memory_mib: int | None = None,
+        disk_gib: int = DISK_GIB,
+    ) -> Lab:
+        """Make the lab, or what is missing of it. ``os`` is the droplet's Debian; ``memory_mib`` and ``disk_gib`` are its size.
 
-        Without ``builder`` there is only the droplet. Returns the lab itself.
+        Without ``builder`` there is only the droplet; with ``images`` the base images are in the registry afterwards.
+        Returns the lab itself.
         """
         host.require(self.say)
         with self.locked():
             self._up_parts()
             known = self._plans()
-            wanted = [Plan(DROPLET, os, NUMBERS[DROPLET], memory_mib)]
+            wanted = [Plan(DROPLET, os, NUMBERS[DROPLET], memory_mib, disk_gib)]
             if builder:
                 wanted.append(Plan(BUILDER, "trixie", NUMBERS[BUILDER]))
             for plan in wanted:
                 if plan.name not in known:
                     self._plan(plan)
                 elif known[plan.name] != plan:
-                    now = known[plan.name]
                     raise LabError(
-                        f"lab {self.name} has a {plan.name} of {now.os} with {now.memory_mib or 'unlimited'} MiB already: "
-                        f"take it down first (python -m lab down --name {self.name}), or use another --name"
+                        f"lab {self.name} is there already, with another {known[plan.name]}\n  take it down first "
+                        f"(python -m lab down --name {self.name}), or use another --name"
                     )
-            self._boot()
+            with ThreadPoolExecutor(max_workers=1) as beside:
+                pushed = beside.submit(self._images) if images else None
+                self._boot()
+                found = pushed.result() if pushed else self.images
+            self._remember(images=found)
             self.write()
         return self
 
@@ -213,7 +226,7 @@ class Lab:
                 shutil.rmtree(identity.runtime)
             self._remove_state()
             self._network = None
-        found = leftovers(self.name)
+        found = leftovers(self.name, self.identity.project)
         if found:
             raise LabError(f"lab {self.name} left something behind:\n  " + "\n  ".join(found))
 
@@ -222,9 +235,11 @@ class Lab:
             alive = {p.pid for p in process.find(self.identity)}
             alive |= {pid for pid in cgroups.pids(self.identity) if process.alive(pid)}
             process.kill(alive)
-            return not alive and cgroups.remove(self.identity)
+            return not alive and cgroups.remove(self.identity) and not host.loops_below(self.identity.runtime)
 
-        wait_until(gone, 20, lambda: f"lab {self.name} does not end:\n  " + "\n  ".join(leftovers(self.name)))
+        wait_until(
+            gone, 20, lambda: f"lab {self.name} does not end:\n  " + "\n  ".join(leftovers(self.name, self.identity.project))
+        )
 
     def _remove_state(self) -> None:
         directory = self.identity.state_dir
@@ -237,8 +252,19 @@ class Lab:
 
     # --- further machines ---------------------------------------------------------------------------------------
 
-    def add_droplet(self, name: str, os: str = "trixie", *, memory_mib: int | None = None) -> Machine:
-        """Boot one more bare machine (about two seconds when its tree is there); ``remove_droplet`` takes it away."""
+    def add_droplet(
+        self,
+        name: str,
+        os: str = "trixie",
+        *,
+        memory_mib: int | None = None,
+        disk_gib: int = DISK_GIB,
+        snapshot: str | None = None,
+    ) -> Machine:
+        """Boot one more bare machine (about two seconds when its tree is there); ``remove_droplet`` takes it away.
+
+        With ``snapshot`` it starts with the disk that ``Machine.snapshot`` kept; ``os`` must be that machine's.
+        """
         Identity(name)  # the same letters as a lab's name: it becomes a host name
         with self.locked():
             plans = self._plans()
@@ -247,9 +273,9 @@ class Lab:
             used = {plan.number for plan in plans.values()}
             number = next((n for n in range(FIRST_EXTRA, 255) if n not in used), 255)
             self.network.address(number)
-            self._plan(Plan(name, os, number, memory_mib))
+            self._plan(Plan(name, os, number, memory_mib, disk_gib))
             machine = self.machine(name)
-            machine.up()
+            machine.restore(snapshot) if snapshot else machine.up()
             self.write()
         return machine
 
@@ -257,7 +283,7 @@ class Lab:
         """Remove one machine with its disk; the others are not touched."""
         with self.locked():
             self.machine(name).remove()
-            self._remember(machines={n: p.dump() for n, p in self._plans().items() if n != name})
+            self._remember(machines={n: asdict(p) for n, p in self._plans().items() if n != name})
             self.write()
 
     def reset(self, name: str) -> Machine:
@@ -285,22 +311,24 @@ class Lab:
         """Host name that the lab's Clerk publishable key stands for."""
         return f"{self.name}-1.clerk.accounts.dev"
 
-    def remember_images(self, images: dict[str, str]) -> None:
-        """Keep the references of the base images that were pushed: short name -> reference."""
-        self._remember(images=images)
+    def add_emulator(self, name: str, url: str) -> None:
+        """Tell others by ``state.json`` where an emulator of this lab listens."""
+        self._remember(emulators={**self._remembered().get("emulators", {}), name: url})
         self.write()
 
     def ensure_images(self) -> dict[str, str]:
         """Have the base images in the registry, built when the cache lacks them: short name -> full reference."""
+        self._remember(images=self._images())
+        self.write()
+        return self.images
+
+    def _images(self) -> dict[str, str]:
         from lab import images  # heavy, and a lab of bare machines needs none
 
         try:
-            found = images.ensure(self.registry)
+            return images.ensure(self.registry)
         except (images.HostError, images.BuildError, images.PushError) as error:
             raise LabError(f"base images: {error}") from error
-        if found != self.images:
-            self.remember_images(found)
-        return found
 
     def kept_secrets(self, make: Callable[[], dict[str, str]]) -> dict[str, str]:
         """Secrets of this lab, made at the first call: a second rehearsal must find the first one's."""
@@ -363,12 +391,12 @@ class Lab:
         )
 
 
-def leftovers(name: str = DEFAULT_NAME) -> list[str]:
+def leftovers(name: str = DEFAULT_NAME, project: Path = PROJECT) -> list[str]:
     """What of a lab exists now, in words: processes, mounts, control groups, interfaces, routes, rules, directories.
 
     Found by the lab's key, not by its files; empty after ``down``.
     """
-    identity = Identity(name)
+    identity = Identity(name, project)
     found = host.leftovers(identity)
     found += [f"control group {path}" for path in cgroups.find(identity)]
     if network.bridge_exists(identity.bridge):

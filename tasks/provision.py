@@ -2,6 +2,7 @@
 
 import json
 from io import StringIO
+from typing import Any
 
 from pyinfra import host
 from pyinfra.api import deploy
@@ -66,7 +67,7 @@ def _limits() -> None:
     systemd.service(name="Journal reads them", service="systemd-journald", restarted=True, _if=journal.did_change)
 
 
-def _docker(state: dict, daemon: dict) -> None:
+def _docker(state: dict[str, Any], daemon: dict[str, Any]) -> None:
     settings = plan.current().settings
     recipe = distributions.docker_recipe(
         state["os"], state["os_version"], state["codename"], settings.docker_packages, settings.docker_apt_url,

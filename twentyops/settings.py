@@ -406,6 +406,11 @@ def _read_file(path: Path) -> tuple[dict[str, str], list[Problem]]:
     return values, problems
 
 
+def _may_be_empty(name: str) -> bool:
+    """Whether empty says something: nothing chosen, or (TWENTY_REF) what a directory has checked out."""
+    return name == "TWENTY_REF" or NAMES[name].get_default(call_default_factory=True) in ("", None, {})
+
+
 def _required(name: str) -> bool:
     return NAMES[name].is_required()
 
@@ -421,6 +426,9 @@ def load(environ: dict[str, str] | None = None) -> Settings:
     for name, value in list(values.items()):
         if _required(name) and not value.strip():
             problems.append(Problem(name, "empty; " + (NAMES[name].description or "")))
+            del values[name]
+        elif not value.strip() and not _may_be_empty(name):
+            problems.append(Problem(name, f"empty; give a value, or leave it out for {NAMES[name].default}"))
             del values[name]
         elif PLACEHOLDER.match(value.strip()):
             problems.append(Problem(name, "still a placeholder; " + (NAMES[name].description or "")))
@@ -458,7 +466,7 @@ def _build(values: dict[str, str]) -> Settings:
                 parsed[name.lower()] = json.loads(value or "{}")
             except json.JSONDecodeError:
                 parsed[name.lower()] = value
-        elif value != "" or NAMES[name].default == "" or _required(name):
+        else:
             parsed[name.lower()] = value
 
     return Settings(**parsed)

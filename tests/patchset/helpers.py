@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from twentyops.patchset import Patchset, Plan, Row, plan
+from twentyops.patchset import MARKER, Patchset, Plan, Row, plan
 
 WHY = "a reason of at least twelve letters"
 
@@ -50,11 +51,16 @@ def run(tmp: Path, path: str, text: str, *rules: dict[str, Any], more: dict[str,
     return worked, change.after.decode() if change else text
 
 
+def marker(*rules: dict[str, Any]) -> str:
+    """What a patched tree says about itself, as far as rules are concerned."""
+    return json.dumps({"rules": [one["id"] for one in rules]})
+
+
 def edited(tmp: Path, path: str, text: str, *rules: dict[str, Any], more: dict[str, str] | None = None) -> str:
     """Text after the rules, which must fit; and a second run must recognise all of them and change nothing."""
     worked, after = run(tmp, path, text, *rules, more=more)
     assert not worked.drift, [(row.id, row.state, row.found) for row in worked.rows]
-    again, same = run(tmp, path, after, *rules, more=more)
+    again, same = run(tmp, path, after, *rules, more={**(more or {}), MARKER: marker(*rules)})
     assert [row.state for row in again.rows] == ["already-applied"] * len(rules), [r.found for r in again.rows]
     assert same == after
     return after

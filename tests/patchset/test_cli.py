@@ -60,6 +60,16 @@ def test_table_names_rule_file_expected_and_found(world: Path, capsys: pytest.Ca
     assert lines[-1] == "1 not-found. Drift: adapt the rules named above (docs/patchset.md)."
 
 
+def test_table_shows_overlay_and_hostile_input(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_tree(world, {"p/overlay/a/new.ts": "ours\n", "hostile/a/new.ts": "theirs\n"})
+    call(world, "check", "hostile")
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert "overlay (files of ours)" in lines
+    assert "conflict         a/new.ts" in lines
+    assert "found:     upstream has another file at this path" in lines
+    assert lines[-1] == "1 conflict, 1 refused. Refused: the source holds input that is not edited."
+
+
 def test_json_has_a_stable_shape(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call(world, "check", "good", "--json")
     data = json.loads(capsys.readouterr().out)

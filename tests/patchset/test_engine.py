@@ -179,6 +179,27 @@ def test_code_that_moved_to_another_file_is_pointed_out(tmp_path: Path) -> None:
     assert [(c.file, c.line) for c in row.candidates] == [("b.ts", 2)]
 
 
+@pytest.mark.parametrize(
+    "find",
+    [
+        {"rule": {"kind": "pair", "has": {"field": "key", "regex": "^isFeatureOn$"}}},
+        {"rule": {"kind": "pair", "has": {"field": "key", "any": [{"regex": "^isFeatureOn$"}, {"regex": "^x$"}]}}},
+        {"pattern": "isFeatureOn: $V", "context": "const o = { isFeatureOn: $V }", "selector": "pair"},
+        {"line_matches": r"\s*isFeatureOn: .*"},
+        {"text": "isFeatureOn: true"},
+    ],
+)
+def test_lost_file_is_found_by_every_kind_of_find(tmp_path: Path, find: dict[str, object]) -> None:
+    tree = write_tree(
+        tmp_path / "s",
+        {"new/config.ts": "const o = {\n  isFeatureOn: true,\n};\n", "other.ts": "const o = { a: 1 };\n"},
+    )
+    worked = plan(tree, write_patchset(tmp_path / "p", {"old/config.ts": [rule(find=find, insert_after="b: 2,")]}))
+    row = only_row(worked)
+    assert row.state == "file-moved"
+    assert [(c.file, c.matches, c.line) for c in row.candidates] == [("new/config.ts", 1, 2)]
+
+
 def test_other_places_of_a_file_are_tried_in_order(tmp_path: Path) -> None:
     rules = rule(find={"pattern": "f()"}, insert_after="g();", also_at=["newer/a.ts", "newest/a.ts"])
     tree = write_tree(tmp_path / "s", {"newer/a.ts": "f();\n"})

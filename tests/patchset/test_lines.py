@@ -83,3 +83,9 @@ def test_removal_needs_and_uses_present(tmp_path: Path) -> None:
     assert only_row(worked).state == "already-applied"
     rules = rule(find={"text": "gone\n"}, replace="", present={"text": "first\nkept"})
     assert edited(tmp_path, "x.txt", "first\ngone\nkept\n", rules) == "first\nkept\n"
+
+
+def test_named_groups_of_a_line_are_captures(tmp_path: Path) -> None:
+    find = {"line_matches": r'(?P<INDENT>\s+)echo "(?P<WORD>\w+)"'}
+    after = edited(tmp_path, "run.sh", SCRIPT, rule(find=find, replace="$INDENT" + 'printf "%s\\n" $WORD; true'))
+    assert after == SCRIPT.replace('    echo "migrate"', '    printf "%s\\n" migrate; true')

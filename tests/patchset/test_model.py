@@ -144,6 +144,12 @@ def test_overlay_holds_regular_files_only(tmp_path: Path) -> None:
         Patchset.load(tmp_path)
 
 
+def test_overlay_in_folders_that_are_never_copied_is_refused(tmp_path: Path) -> None:
+    write_tree(tmp_path / "overlay", {"a/node_modules/b": "x"})
+    with pytest.raises(RulesError, match=r"overlay/a/node_modules: \.git and node_modules are never copied"):
+        Patchset.load(tmp_path)
+
+
 def test_empty_or_missing_patchset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RulesError, match="neither rules nor overlay"):
         Patchset.load(tmp_path)

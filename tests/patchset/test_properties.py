@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import HealthCheck, assume, event, example, given, settings
 from hypothesis import strategies as st
 
-from tests.patchset.helpers import rule, snapshot, write_patchset, write_tree
+from tests.patchset.helpers import marker, rule, snapshot, write_patchset, write_tree
 from twentyops.patchset import MARKER, Drift, PatchsetError, apply, plan, tree, tree_fingerprint
 from twentyops.patchset.document import Document, Edit
 
@@ -54,7 +54,7 @@ def test_edits_are_local_deterministic_and_done_once(before: list[str], after: l
         result = first.changes["a.ts"].after.decode()
         assert result.startswith(head)
         assert result.endswith(tail)
-        write_tree(source, {"a.ts": result})
+        write_tree(source, {"a.ts": result, MARKER: marker(*rules)})
         again = plan(source, patchset)
         assert again.already_patched
         assert again.changes == {}

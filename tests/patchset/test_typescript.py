@@ -133,6 +133,13 @@ def test_replacement_that_cannot_be_recognised_is_refused_before_anything_is_wri
     assert "present" in row.found
 
 
+def test_upstream_text_that_looks_like_the_replacement_hides_no_drift(tmp_path: Path) -> None:
+    worked, _ = run(tmp_path, "code.ts", "bar();\n", rule(find={"pattern": "foo()"}, replace="bar()"))
+    assert only_row(worked).state == "not-found"
+    worked, _ = run(tmp_path, "code.ts", "pre(bar());\n", rule(find={"pattern": "foo()"}, wrap="pre({match})"))
+    assert only_row(worked).state == "not-found"
+
+
 def test_explicit_present_overrides_the_automatic_check(tmp_path: Path) -> None:
     rules = rule(find={"pattern": "n($A)"}, replace="m(2)", present={"pattern": "m($X)"})
     assert edited(tmp_path, "code.ts", "n(1);\n", rules) == "m(2);\n"
@@ -318,3 +325,39 @@ def test_characters_beyond_ascii_before_the_match_do_not_shift_the_edit(tmp_path
     text = "const s = '😀é漢';\nf();\n"
     after = edited(tmp_path, "a.ts", text, rule(find={"pattern": "f()"}, insert_before="/* ü */"))
     assert after == "const s = '😀é漢';\n/* ü */\nf();\n"
+
+
+def test_default_and_namespace_imports(tmp_path: Path) -> None:
+    text = "import a, * as b from 'ab';\nrun(a, b);\n"
+    for statement in ("import a from 'ab';", "import * as b from 'ab'"):
+        worked, _ = run(tmp_path, "a.ts", text, rule(add_import=statement))
+        assert only_row(worked).state == "already-applied"
+    worked, _ = run(tmp_path, "a.ts", text, rule(add_import="import { a } from 'ab';"))
+    assert only_row(worked).state == "conflict"
+    assert edited(tmp_path, "a.ts", text, rule(add_import="import type c from 'c';")).startswith(
+        "import a, * as b from 'ab';\nimport type c from 'c';\n"
+    )
+
+
+def test_a_pair_stands_for_its_value(tmp_path: Path) -> None:
+    text = "const o = { list: [1], more: { a: 1 } };\n"
+    after = edited(
+        tmp_path,
+        "a.ts",
+        text,
+        rule("l", find={"rule": {"kind": "pair", "has": {"field": "key", "regex": "^list$"}}}, add_to_array="2"),
+        rule("m", find={"rule": {"kind": "pair", "has": {"field": "key", "regex": "^more$"}}}, add_to_object="b, ...c"),
+    )
+    assert after == "const o = { list: [1, 2], more: { a: 1, b, ...c } };\n"
+
+
+def test_member_that_is_no_member_is_said_so(tmp_path: Path) -> None:
+    worked, _ = run(tmp_path, "a.ts", "const o = {};\n", rule(find={"rule": {"kind": "object"}}, add_to_object="1 +"))
+    assert only_row(worked).state == "not-found"
+    assert "is no member of an object" in only_row(worked).found
+
+
+def test_matches_inside_each_other_are_refused(tmp_path: Path) -> None:
+    worked, _ = run(tmp_path, "a.ts", "f(f(1));\n", rule(find={"pattern": "f($A)"}, replace="g($A)", count=2))
+    assert only_row(worked).state == "refused"
+    assert "two edits overlap at line 1" in only_row(worked).found

@@ -15,6 +15,11 @@ def test_health(public: httpx.Client) -> None:
     assert (answer.status_code, answer.json()["status"]) == (200, "ok")
 
 
+@pytest.mark.parametrize("path", ["/healthz/database", "/healthz/worker"])
+def test_inner_health_reports_are_not_public(public: httpx.Client, path: str) -> None:
+    assert public.get(path).status_code == 404
+
+
 def test_page_is_served_and_knows_its_own_address(public: httpx.Client) -> None:
     answer = public.get("/")
     assert answer.status_code == 200

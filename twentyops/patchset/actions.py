@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from textwrap import dedent
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from twentyops.patchset.yarnlock import entries, lock_edits
 _Step = Callable[[str, int, str], int | None]
 
 _META = re.compile(r"\$\$\$[A-Z_][A-Z0-9_]*|\$[A-Z_][A-Z0-9_]*")
+_GROUP = re.compile(r"\(\?P<([A-Z][A-Z0-9_]*)>")
 _REST_OF_LINE = {
     "dockerfile": re.compile(r"[ \t]*"),
     "text": re.compile(r"[ \t]*"),
@@ -28,20 +30,31 @@ _REST_OF_CODE_LINE = re.compile(r"[ \t]*[;,]?[ \t]*(//.*|/\*.*\*/[ \t]*)?")
 _COMMENT_LEFT = re.compile(r"[ \t]*(//.*|/\*.*\*/[ \t]*)?")
 
 
-def edits_at(document: Document, rule: Rule, place: Place, others: Sequence[str], resolutions: Mapping[str, str]) -> list[Edit]:
-    """Edits of one rule at one place; an empty list where they are there already.
+@dataclass(frozen=True)
+class Context:
+    """What a rule needs to know beyond its file's text.
 
     + others: fixed texts that sibling rules put into the same file, looked past when this rule looks for its own
     + resolutions: the root package.json's ``resolutions``, for lock entries
-    Raises ``Conflict`` and ``NoPlace``.
+    + marked: the tree says that this rule was applied to it. Only then is a replacement recognised by its shape: in
+      upstream's own tree the same text somewhere else must not hide that the rule has lost its place
     """
+
+    others: Sequence[str] = ()
+    resolutions: Mapping[str, str] = field(default_factory=dict)
+    marked: bool = False
+
+
+def edits_at(document: Document, rule: Rule, place: Place, context: Context) -> list[Edit]:
+    """Edits of one rule at one place; an empty list where they are there already. Raises ``Conflict``, ``NoPlace``."""
+    others = context.others
     match rule.action:
         case "insert_before" | "insert_after":
             return _insert(document, place, rule, others)
         case "wrap":
             return _wrap(document, place, cast(str, rule.wrap), others)
         case "replace":
-            return _replace(document, place, rule)
+            return _replace(document, place, rule, context)
         case "append":
             return _append(document, place, cast(str, rule.append), others)
         case "add_to_array":
@@ -50,13 +63,14 @@ def edits_at(document: Document, rule: Rule, place: Place, others: Sequence[str]
             return _add_to_object(document, place, cast("str | dict[str, Any]", rule.add_to_object))
         case "lock":
             assert rule.lock is not None  # noqa: S101 (the model says so)
-            return lock_edits(document, place, rule.lock, resolutions)
+            return lock_edits(document, place, rule.lock, context.resolutions)
     raise TypeError(f"no such action: {rule.action}")
 
 
 def _holes(rule: Rule) -> re.Pattern[str]:
     """What is filled in: {match} and the captures that this rule's find names. Any other $NAME is text."""
-    named = set(_META.findall(" ".join(str(find.model_dump()) for find in rule.find or [])))
+    finds = " ".join(str(find.model_dump()) for find in rule.find or [])
+    named = {*_META.findall(finds), *(f"${name}" for name in _GROUP.findall(finds))}
     return re.compile("|".join([r"\{match\}", *(re.escape(name) + r"(?![A-Z0-9_])" for name in sorted(named))]))
 
 
@@ -198,7 +212,7 @@ def _wrap(document: Document, place: Place, template: str, others: Sequence[str]
     return [edit for edit in (Edit(place.start, place.start, before), Edit(place.end, place.end, after)) if edit.text]
 
 
-def _replace(document: Document, place: Place, rule: Rule) -> list[Edit]:
+def _replace(document: Document, place: Place, rule: Rule, context: Context) -> list[Edit]:
     value: Any = rule.replace
     current = document.text[place.start : place.end]
     if document.language == "json" and place.node is not None and not _is_pattern_place(place):
@@ -207,7 +221,8 @@ def _replace(document: Document, place: Place, rule: Rule) -> list[Edit]:
         return [Edit(place.start, place.end, _json(value, document.indent_at(place.start), _unit(document)))]
     if not isinstance(value, str):
         raise NoPlace("the replacement is no text, and what was found is no JSON value")
-    if value.strip() and _shape(value, _holes(rule)).fullmatch(current.strip()):
+    shape = trace(rule) if context.marked and rule.present is None else None
+    if shape is not None and shape.fullmatch(current.strip()):
         return []
     template = value.removesuffix("\n") if not current.endswith("\n") else value
     return [Edit(place.start, place.end, _fill(document, place, _hanging_keep(template, document.indent_at(place.start))))]
@@ -398,7 +413,7 @@ def _add_member(document: Document, node: SgNode, render: Callable[[str], str]) 
 def _same_json(text: str, value: Any) -> bool:
     try:
         there = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return json.dumps(there, sort_keys=True) == json.dumps(value, sort_keys=True)
 
@@ -496,6 +511,6 @@ def _words(document: Document) -> list[str]:
 def _reads(text: str) -> bool:
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True

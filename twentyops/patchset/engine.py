@@ -17,7 +17,16 @@ from typing import Literal
 from pydantic import BaseModel
 
 from twentyops.patchset import tree
-from twentyops.patchset.actions import add_import, edits_at, end_of_file, new_breakage, own_texts, trace, without_own
+from twentyops.patchset.actions import (
+    Context,
+    add_import,
+    edits_at,
+    end_of_file,
+    new_breakage,
+    own_texts,
+    trace,
+    without_own,
+)
 from twentyops.patchset.document import Document, Edit, read_target
 from twentyops.patchset.errors import Conflict, HostileInput, NoPlace, PatchsetError, RulesError, UsageError
 from twentyops.patchset.model import Rule, RuleFile, load_rules
@@ -93,6 +102,8 @@ class Patchset:
                 items = tree.scan(folder)
             except HostileInput as error:
                 raise RulesError([f"overlay: {error}"]) from error
+            hidden = sorted({str(p.relative_to(root)) for name in tree.LEFT_OUT for p in folder.rglob(name)})
+            problems += [f"{path}: .git and node_modules are never copied" for path in hidden]
             for item in items:
                 if item.kind == "link":
                     problems.append(f"overlay/{item.path}: is a symbolic link; the overlay holds regular files")
@@ -142,7 +153,6 @@ class Plan:
     patchset: Patchset
     rows: list[Row]
     changes: dict[str, Change] = field(default_factory=dict)
-    touched: tuple[str, ...] = ()
 
     @property
     def drift(self) -> bool:
@@ -183,7 +193,7 @@ def _expected(rule: Rule) -> str:
     return times + " or ".join(describe(find) for find in rule.find)
 
 
-def _judge(document: Document, rule: Rule, others: list[str], resolutions: Mapping[str, str]) -> _Verdict:
+def _judge(document: Document, rule: Rule, context: Context) -> _Verdict:
     """What is to be done for one rule in one document."""
     if rule.present is not None:
         _, marks = locate_any(document, rule.present)
@@ -198,9 +208,9 @@ def _judge(document: Document, rule: Rule, others: list[str], resolutions: Mappi
     else:
         find, places = locate_any(document, rule.find)
         if len(places) > rule.count:
-            places = without_own(document, rule, places, others)
+            places = without_own(document, rule, places, context.others)
     lines = tuple(document.line_of(place.start) for place in places)
-    if not places and rule.present is None:
+    if not places and rule.present is None and context.marked:
         shape = trace(rule)
         traces = [match.start() for match in shape.finditer(document.text)] if shape else []
         if len(traces) == rule.count:
@@ -210,27 +220,27 @@ def _judge(document: Document, rule: Rule, others: list[str], resolutions: Mappi
     if len(places) != rule.count:
         shown = ", ".join(map(str, lines[:8])) + (", ..." if len(lines) > 8 else "")
         return _Verdict("ambiguous", f"{len(places)} matches (lines {shown})", lines)
-    each = [edits_at(document, rule, place, others, resolutions) for place in places]
-    done = sum(not edits for edits in each) if rule.present is None or rule.action not in ("replace",) else 0
+    each = [edits_at(document, rule, place, context) for place in places]
+    done = sum(not edits for edits in each)
     if done == len(each):
         return _Verdict("already-applied", "its text is there", lines)
     if done:
         return _Verdict("ambiguous", f"applied at {done} of {len(each)} places", lines)
-    return _Verdict("ok", describe(find) if find is not None else "the end of the file", lines, tuple(e for x in each for e in x))
+    found = describe(find) if find is not None else "the end of the file"
+    return _Verdict("ok", found, lines, tuple(edit for edits in each for edit in edits))
 
 
 def _row(path: str, rule: Rule, verdict: _Verdict) -> Row:
     return Row("rule", path, rule.id, rule.why, verdict.state, _expected(rule), verdict.found, verdict.lines)
 
 
-def _run_rules(rule_file: RuleFile, document: Document, resolutions: Mapping[str, str]) -> tuple[list[Row], Document]:
+def _run_rules(rule_file: RuleFile, document: Document, tree_says: _TreeSays) -> tuple[list[Row], Document]:
     """All rules of one file in order; a rule that does not fit leaves the text as it is for the next."""
     rows: list[Row] = []
     start = document
     for rule in rule_file.rules:
-        others = [text for other in rule_file.rules if other is not rule for text in own_texts(other)]
         try:
-            verdict = _judge(document, rule, others, resolutions)
+            verdict = _judge(document, rule, tree_says.context(rule_file, rule))
         except Conflict as error:
             verdict = _Verdict("conflict", str(error))
         except NoPlace as error:
@@ -247,17 +257,16 @@ def _run_rules(rule_file: RuleFile, document: Document, resolutions: Mapping[str
                 document = edited
         rows.append(_row(document.path, rule, verdict))
     if document is not start and all(row.good for row in rows):
-        rows = _recognised(rule_file, document, resolutions, rows)
+        rows = _recognised(rule_file, document, tree_says, rows)
     return rows, document
 
 
-def _recognised(rule_file: RuleFile, document: Document, resolutions: Mapping[str, str], rows: list[Row]) -> list[Row]:
+def _recognised(rule_file: RuleFile, document: Document, tree_says: _TreeSays, rows: list[Row]) -> list[Row]:
     """Every rule must know its own result again: otherwise a second apply would do it twice."""
     checked: list[Row] = []
     for rule, row in zip(rule_file.rules, rows, strict=True):
-        others = [text for other in rule_file.rules if other is not rule for text in own_texts(other)]
         try:
-            again = _judge(document, rule, others, resolutions)
+            again = _judge(document, rule, replace(tree_says.context(rule_file, rule), marked=True))
         except (Conflict, NoPlace) as error:
             again = _Verdict("conflict", str(error))
         if again.state == "already-applied":
@@ -283,26 +292,23 @@ def plan(source: Path, patchset: Patchset | None = None) -> Plan:
     search = _Search(source)
     rows: list[Row] = []
     changes: dict[str, Change] = {}
-    touched: list[str] = []
-    resolutions = _resolutions(source)
+    tree_says = _TreeSays.of(source)
     for rule_file in patchset.files:
         path, text, refusal = _open(source, rule_file)
         if text is None:
             rows += _lost_file(rule_file, refusal, search)
             continue
         before = Document(path, text, rule_file.effective_language)
-        file_rows, after = _run_rules(rule_file, before, resolutions)
+        file_rows, after = _run_rules(rule_file, before, tree_says)
         rows += [_with_candidates(row, rule_file, search) for row in file_rows]
-        touched.append(path)
         if after.text != text:
             changes[path] = Change(text, after.text.encode("utf-8"), _executable(source / path))
     for path, ours in patchset.overlay.items():
         row = _overlay_row(source, path, ours)
         rows.append(row)
-        touched.append(path)
         if row.state == "ok":
             changes[path] = Change(None, ours.data, ours.executable)
-    return Plan(source, patchset, rows, changes, tuple(sorted(touched)))
+    return Plan(source, patchset, rows, changes)
 
 
 def _executable(path: Path) -> bool:
@@ -321,15 +327,35 @@ def _open(source: Path, rule_file: RuleFile) -> tuple[str, str | None, str]:
     return rule_file.file, None, ""
 
 
-def _resolutions(source: Path) -> dict[str, str]:
-    """``resolutions`` of the root package.json; empty where there is none that can be read."""
+@dataclass(frozen=True)
+class _TreeSays:
+    """What the source tree says about itself: yarn's ``resolutions``, and the rules that an earlier apply made."""
+
+    resolutions: Mapping[str, str]
+    applied: frozenset[str]
+
+    @classmethod
+    def of(cls, source: Path) -> _TreeSays:
+        resolutions = _mapping(source, "package.json").get("resolutions")
+        applied = _mapping(source, MARKER).get("rules")
+        return cls(
+            {k: v for k, v in resolutions.items() if isinstance(v, str)} if isinstance(resolutions, dict) else {},
+            frozenset(map(str, applied)) if isinstance(applied, list) else frozenset(),
+        )
+
+    def context(self, rule_file: RuleFile, rule: Rule) -> Context:
+        """What one rule needs to know beyond its file."""
+        others = [text for other in rule_file.rules if other is not rule for text in own_texts(other)]
+        return Context(others, self.resolutions, rule.id in self.applied)
+
+
+def _mapping(source: Path, path: str) -> dict[str, object]:
+    """A JSON object at the root of the tree; empty where there is none that can be read."""
     try:
-        text = read_target(source, "package.json")
-        found = json.loads(text or "{}")
-    except (HostileInput, ValueError):
+        found = json.loads(read_target(source, path) or "{}")
+    except (HostileInput, ValueError, RecursionError):
         return {}
-    raw = found.get("resolutions") if isinstance(found, dict) else None
-    return {k: v for k, v in raw.items() if isinstance(v, str)} if isinstance(raw, dict) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def _overlay_row(source: Path, path: str, ours: OverlayFile) -> Row:
@@ -382,6 +408,7 @@ def _with_candidates(row: Row, rule_file: RuleFile, search: _Search) -> Row:
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{3,}")
 _PATTERN_HOLE = re.compile(r"\$+[A-Z_][A-Z0-9_]*")
+_PLAIN_REGEX = re.compile(r"\^?[\w :/@.-]+\$?")
 _AT_MOST = 3
 
 
@@ -393,7 +420,8 @@ class _Search:
 
     @cached_property
     def _paths(self) -> list[str]:
-        return [item.path for item in tree.scan(self.source) if item.kind == "file"]
+        paths = [item.path for item in tree.scan(self.source) if item.kind == "file"]
+        return [path for path in paths if path.isprintable()]  # what a report cannot show is no candidate
 
     def for_file(self, rule_file: RuleFile) -> tuple[Candidate, ...]:
         """Files of the same name, and files of the same kind where the rules match; the best first."""
@@ -413,21 +441,30 @@ class _Search:
             if path == skip or pure.suffix != wanted.suffix or (not wanted.suffix and pure.name != wanted.name):
                 continue
             same_name = pure.name == wanted.name
-            hits, line = self._hits(path, rule_file, rules, words)
+            hits, line = self._hits(path, same_name, rule_file, rules, words)
             if hits or same_name:
                 found.append((hits, same_name, path, Candidate(path, hits, line)))
         found.sort(key=lambda item: (-item[0], not item[1], item[2]))
         return tuple(candidate for *_, candidate in found[:_AT_MOST])
 
     def _hits(
-        self, path: str, rule_file: RuleFile, rules: list[Rule], words: Mapping[str, list[list[bytes]]]
+        self,
+        path: str,
+        same_name: bool,
+        rule_file: RuleFile,
+        rules: list[Rule],
+        words: Mapping[str, list[list[bytes]]],
     ) -> tuple[int, int | None]:
         place = self.source / path
         try:
             raw = place.read_bytes()
         except OSError:
             return 0, None
-        likely = [rule for rule in rules if any(choice and all(word in raw for word in choice) for choice in words[rule.id])]
+        likely = [
+            rule
+            for rule in rules
+            if any((choice or same_name) and all(word in raw for word in choice) for choice in words[rule.id])
+        ]
         if not likely:
             return 0, None
         try:
@@ -451,25 +488,26 @@ def _words_of(rule: Rule) -> list[list[bytes]]:
     """For each alternative, the words without which it cannot match: a quick sieve before anything is parsed."""
     choices: list[list[bytes]] = []
     for find in rule.find or []:
-        kept = find.model_dump(include={"pattern", "decorator", "line", "text", "instruction", "workspace"})
-        if hasattr(find, "rule"):
-            kept = {"pattern": " ".join(_patterns(find.rule))}
-        text = _PATTERN_HOLE.sub(" ", " ".join(str(value) for value in kept.values()))
-        choices.append([word.encode() for word in dict.fromkeys(_WORD.findall(text))])
+        needed = [_PATTERN_HOLE.sub(" ", text) for text in _needed_texts(find.model_dump(exclude_none=True))]
+        choices.append([word.encode() for word in dict.fromkeys(_WORD.findall(" ".join(needed)))])
     return choices
 
 
-def _patterns(rule: object) -> Iterator[str]:
-    """Patterns that a full ast-grep rule needs: not those under ``any`` or ``not``."""
-    if isinstance(rule, dict):
-        for key, value in rule.items():
-            if key == "pattern" and isinstance(value, str):
-                yield value
-            elif key not in ("any", "not"):
-                yield from _patterns(value)
-    elif isinstance(rule, list):
-        for item in rule:
-            yield from _patterns(item)
+def _needed_texts(value: object) -> Iterator[str]:
+    """Texts that every match holds: patterns, names, lines, and regular expressions that are plain words."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _needed_texts(item)
+    if not isinstance(value, dict):
+        return
+    for key, item in value.items():
+        if key in ("pattern", "decorator", "line", "text", "instruction", "workspace", "key", "on"):
+            parts = item if isinstance(item, list) else [item.get("context", "") if isinstance(item, dict) else item]
+            yield from map(str, parts)
+        elif key in ("regex", "line_matches", "matches"):
+            yield from [str(item)] if _PLAIN_REGEX.fullmatch(str(item)) else []
+        elif key in ("rule", "has", "inside", "follows", "precedes", "all"):
+            yield from _needed_texts(item)
 
 
 class Drift(PatchsetError):
@@ -477,8 +515,11 @@ class Drift(PatchsetError):
 
     def __init__(self, worked: Plan) -> None:
         self.plan = worked
-        bad = sum(not row.good for row in worked.rows)
-        super().__init__(f"{bad} of {len(worked.rows)} rules and files do not fit {worked.source}; nothing was written")
+        bad = [row for row in worked.rows if not row.good]
+        told = "".join(f"\n  {row.file} {row.id}: {row.state}" for row in bad)
+        super().__init__(
+            f"{len(bad)} of {len(worked.rows)} rules and files do not fit {worked.source}; nothing was written{told}"
+        )
 
 
 # --- apply ----------------------------------------------------------------------------------------------------------
@@ -528,7 +569,8 @@ def _marker(worked: Plan) -> bytes:
         "made_by": "twentyops.patchset",
         "engine": ENGINE_VERSION,
         "patchset": worked.patchset.fingerprint,
-        "files": list(worked.touched),
+        "rules": sorted(row.id for row in worked.rows if row.kind == "rule"),
+        "overlay": sorted(worked.patchset.overlay),
     }
     return (json.dumps(content, indent=2) + "\n").encode()
 

@@ -110,7 +110,7 @@ class LineFind(_Strict):
 
 
 class LineMatchesFind(_Strict):
-    """Lines that a regular expression matches from start to end."""
+    """Lines that a regular expression matches from start to end; a group (?P<NAME>...) is a capture, filled in as $NAME."""
 
     line_matches: Regex
     pick: Pick | None = None

@@ -39,6 +39,11 @@ class Place:
     node: SgNode | None = None
 
 
+def _groups(match: re.Match[str]) -> dict[str, str]:
+    """Named groups of a regular expression, as ``{"$NAME": text}`` like the captures of a pattern."""
+    return {f"${name}": text or "" for name, text in match.groupdict().items()}
+
+
 T = TypeVar("T")
 
 
@@ -66,7 +71,8 @@ def locate(document: Document, find: BaseModel) -> list[Place]:
             return _pick([Place(s, e) for s, e, text in document.lines() if text == wanted], find.pick)
         case LineMatchesFind():
             shape = re.compile(find.line_matches)
-            return _pick([Place(s, e) for s, e, text in document.lines() if shape.fullmatch(text)], find.pick)
+            matches = [(s, e, shape.fullmatch(text)) for s, e, text in document.lines()]
+            return _pick([Place(s, e, _groups(match)) for s, e, match in matches if match], find.pick)
         case TextFind():
             return _by_text(document, find.text)
         case WorkspaceFind():

@@ -9,7 +9,8 @@
 #
 # Exit codes: 0 migrated and proved   64 setting missing or malformed   65 core migrations are still pending
 #             66 cron jobs not registered   67 set-up or upgrade failed   68 a workspace was left behind
-#             69 the state of the database cannot be told   70 not started through the entrypoint
+#             69 database or Redis out of reach, or the state of the database cannot be told
+#             70 not started through the entrypoint
 
 twentyops_say() {
     printf 'twentyops-migrate: %s\n' "$*"
@@ -71,17 +72,23 @@ trap 'rm -rf "$twentyops_work"' EXIT
 twentyops_log=$twentyops_work/log
 DISABLE_DB_MIGRATIONS=false
 
-twentyops_say "[1/4] Twenty $APP_VERSION: setting up the database if it is empty, upgrading workspaces"
+# Twenty's own commands would wait for Redis without end.
+node /app/twentyops-migrations.cjs reach || twentyops_stop 69 "a service is out of reach (see above). Nothing was changed."
+
+twentyops_say "[1/3] Twenty $APP_VERSION: setting up the database if it is empty, upgrading workspaces"
 twentyops_run setup_and_migrate_db
 [ "$twentyops_status" -eq 0 ] ||
     twentyops_stop 67 "set-up or upgrade ended with exit code $twentyops_status (see above)"
 twentyops_failures=$(twentyops_errors UpgradeCommand) || twentyops_failures=""
 
-twentyops_say "[2/4] looking for core migrations that are still pending"
+twentyops_say "[2/3] looking for core migrations that are still pending and for workspaces left behind"
 twentyops_ask
 if [ -n "$twentyops_pending" ] && [ "$twentyops_workspaces" -gt 0 ]; then
     twentyops_stop 65 "the upgrade left core migrations pending: $(twentyops_line "$twentyops_pending")." \
         "Twenty upgrades one minor version at a time; workspaces that are too old: $(twentyops_line "${twentyops_behind:-none}")"
+fi
+if [ -n "$twentyops_behind" ]; then
+    twentyops_stop 68 "not upgraded to $APP_VERSION: $(twentyops_line "$twentyops_behind"). ${twentyops_failures:-See above.}"
 fi
 if [ -n "$twentyops_failures" ]; then
     twentyops_stop 67 "the upgrade ended with exit code 0 but reported errors: $twentyops_failures"
@@ -93,18 +100,14 @@ if [ -n "$twentyops_pending" ]; then
     twentyops_ask
     [ -z "$twentyops_pending" ] || twentyops_stop 65 "still pending: $(twentyops_line "$twentyops_pending")"
 fi
-twentyops_say "none pending, all $twentyops_known core migrations are in the database"
+twentyops_say "proved: all $twentyops_known core migrations are in the database, $twentyops_workspaces active or suspended workspace(s) at $APP_VERSION"
 
-twentyops_say "[3/4] comparing the version of $twentyops_workspaces active or suspended workspace(s) with $APP_VERSION"
-[ -z "$twentyops_behind" ] ||
-    twentyops_stop 68 "not upgraded: $(twentyops_line "$twentyops_behind"). Their upgrade failed (see above)"
-
-twentyops_say "[4/4] registering cron jobs"
+twentyops_say "[3/3] registering cron jobs"
 twentyops_run yarn command:prod cron:register:all
 twentyops_failures=$(twentyops_errors CronRegisterAllCommand) || twentyops_failures=""
 if [ "$twentyops_status" -ne 0 ] || [ -n "$twentyops_failures" ]; then
     twentyops_stop 66 "cron jobs were not registered (exit code $twentyops_status): ${twentyops_failures:-see above}." \
-        "Is Redis reachable?"
+        "The database is migrated."
 fi
 twentyops_say "done"
 exit 0

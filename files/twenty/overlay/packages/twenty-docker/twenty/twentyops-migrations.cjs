@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-only
 //
 // What state the database is in, told by Twenty's own data source and TypeORM: nothing is guessed from file names.
-// Run in packages/twenty-server; prints one tab-separated fact a line:
+// Run in packages/twenty-server. With the argument "reach": only whether database and Redis can be reached at all.
+// Without: one tab-separated fact a line:
 //   known N               core migrations in this image
 //   pending NAME          one that the database lacks
 //   workspace ID STATUS VERSION    active or suspended
@@ -10,16 +11,49 @@
 'use strict';
 
 const { createRequire } = require('node:module');
+const net = require('node:net');
 const path = require('node:path');
+const { setTimeout: pause } = require('node:timers/promises');
 
 const DATA_SOURCE = './dist/src/database/typeorm/core/core.datasource';
+
+const REACH_WITHIN_MS = 15_000;
+
+// Waits until something accepts connections there; never shows the address's password.
+const reach = async (name, address, defaultPort) => {
+  const { hostname, port } = new URL(address);
+  const host = hostname.replace(/^\[|\]$/g, '') || 'localhost';
+  const deadline = Date.now() + REACH_WITHIN_MS;
+  for (;;) {
+    const failure = await new Promise((resolve) => {
+      const socket = net.connect({ host, port: Number(port) || defaultPort, timeout: 5_000 });
+      const done = (error) => {
+        socket.destroy();
+        resolve(error);
+      };
+      socket.once('connect', () => done(undefined));
+      socket.once('timeout', () => done(new Error('no answer')));
+      socket.once('error', done);
+    });
+    if (!failure) return;
+    if (Date.now() > deadline) {
+      throw new Error(`${name} at ${host}:${port || defaultPort} is out of reach: ${failure.code ?? failure.message}`);
+    }
+    await pause(500);
+  }
+};
+
+const reachAll = async () => {
+  await reach('the database (PG_DATABASE_URL)', process.env.PG_DATABASE_URL, 5432);
+  await reach('Redis (REDIS_URL)', process.env.REDIS_URL || 'redis://localhost:6379', 6379);
+};
 
 const minorOf = (version) => {
   const parts = /^v?(\d+)\.(\d+)/.exec(version ?? '');
   return parts ? Number(parts[1]) * 1e6 + Number(parts[2]) : -1;
 };
 
-const main = async () => {
+const tellState = async () => {
   // Resolved from Twenty's server package: the same TypeORM that its migrations use.
   const load = createRequire(path.join(process.cwd(), 'package.json'));
   const { DataSource, MigrationExecutor } = load('typeorm');
@@ -59,7 +93,7 @@ const main = async () => {
   }
 };
 
-main().catch((error) => {
+(process.argv[2] === 'reach' ? reachAll() : tellState()).catch((error) => {
   process.stderr.write(`twentyops-migrate: ${error.message}\n`);
   process.exitCode = 1;
 });

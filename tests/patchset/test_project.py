@@ -1,0 +1,376 @@
+"""The project's own patchset: it fits trees with Twenty's shape, and the migrate script keeps its promises."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.patchset.helpers import write_tree
+from twentyops.patchset import MARKER, Patchset, apply, plan
+
+HERE = Path(__file__).parents[2]
+STANDIN = HERE / "lab" / "standin"
+DOCKER = "packages/twenty-docker/twenty"
+
+# Ours, in the shape of Twenty's: same paths, same stage, same entrypoint function.
+MINI = {
+    f"{DOCKER}/Dockerfile": (
+        "FROM node:24-alpine AS common-deps\nRUN yarn && make\n\n"
+        "FROM node:24-alpine AS twenty\n"
+        f"COPY ./{DOCKER}/entrypoint.sh /app/entrypoint.sh\n"
+        "RUN mkdir -p /app/.local-storage && \\\n    chown -R 1000:1000 /app\n"
+        "ARG APP_VERSION\nUSER 1000\n"
+        'CMD ["node", "dist/src/main"]\nENTRYPOINT ["/app/entrypoint.sh"]\n'
+    ),
+    f"{DOCKER}/entrypoint.sh*": (
+        "#!/bin/sh\nset -e\n\n"
+        "setup_and_migrate_db() {\n"
+        '    [ "${DISABLE_DB_MIGRATIONS}" != true ] || return\n'
+        "    yarn database:setup\n"
+        "    yarn command:prod upgrade\n"
+        '    echo "upgraded"\n'
+        "}\n\nsetup_and_migrate_db\n\n"
+        'exec "$@"\n'
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def patched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("project")
+    write_tree(root / "source", dict(MINI))
+    apply(root / "source", root / "out")
+    return root / "out"
+
+
+def trees() -> list[object]:
+    absent = pytest.mark.skipif(not STANDIN.joinpath(DOCKER).is_dir(), reason="the stand-in Twenty is not in this tree")
+    real = os.environ.get("TWENTY_SOURCE", "")
+    no_real = pytest.mark.skipif(not Path(real or "?").is_dir(), reason="TWENTY_SOURCE names no real Twenty checkout")
+    return [pytest.param(STANDIN, marks=absent, id="stand-in"), pytest.param(Path(real), marks=no_real, id="real")]
+
+
+@pytest.mark.parametrize("source", trees())
+def test_patchset_fits_the_tree_and_knows_itself_again(source: Path, tmp_path: Path) -> None:
+    worked = apply(source, tmp_path / "out")
+    assert {row.state for row in worked.rows} == {"ok"}
+    assert plan(tmp_path / "out").already_patched
+
+
+def test_image_gets_the_scripts_late_and_the_label_last(patched: Path) -> None:
+    lines = (patched / DOCKER / "Dockerfile").read_text().splitlines()
+    before = MINI[f"{DOCKER}/Dockerfile"].splitlines()
+    assert [line for line in lines[:-4] if line not in before] == [
+        line for line in lines[:-4] if "cache" in line or "chown" in line
+    ]
+    copy, argument, label, entrypoint = lines[-4:]
+    assert copy.startswith("COPY --chmod=0755 ")
+    assert copy.endswith(" /app/")
+    assert (argument, label) == (
+        "ARG TWENTYOPS_CONTENT_HASH",
+        "LABEL org.opencontainers.image.revision=$TWENTYOPS_CONTENT_HASH",
+    )
+    assert entrypoint == 'ENTRYPOINT ["/app/entrypoint.sh"]'
+    for path in copy.split()[2:-1]:
+        assert (patched / path).is_file()
+    assert (patched / MARKER).is_file()
+
+
+def test_what_we_add_carries_its_licence() -> None:
+    patchset = Patchset.load()
+    for path, ours in patchset.overlay.items():
+        assert b"SPDX-License-Identifier: AGPL-3.0-only" in ours.data[:200], path
+    for rules in (patchset.root / "rules").glob("*.yaml"):
+        assert rules.read_text().startswith("# SPDX-License-Identifier: AGPL-3.0-only\n"), rules.name
+
+
+# --- the migrate script ----------------------------------------------------------------------------------------------
+
+SHELLS = [
+    pytest.param(shell, marks=pytest.mark.skipif(shutil.which(shell[0]) is None, reason=f"no {shell[0]} here"), id=shell[0])
+    for shell in (["dash"], ["bash"], ["busybox"])
+]
+
+# Stands for node and yarn: says what it was called with, then does what a file of that name says.
+FAKE = """#!/bin/sh
+echo "$(basename "$0") $*" >>"$WORLD/calls"
+for name in "$(basename "$0") $*"; do
+    plan="$WORLD/$(printf '%s' "$name" | tr ' /' '__' | sed 's/.*twentyops-migrations.cjs/state/')"
+done
+if [ -f "$plan.once" ]; then . "$plan.once"; rm "$plan.once"; exit 0; fi
+if [ -f "$plan" ]; then . "$plan"; fi
+"""
+
+
+@dataclass
+class World:
+    """A patched entrypoint with pretended node and yarn."""
+
+    root: Path
+    shell: list[str]
+
+    def says(self, call: str, script: str) -> None:
+        """What a call does, as shell: ``state`` is the question for pending migrations."""
+        (self.root / call.replace(" ", "_")).write_text(script)
+
+    def run(self, *arguments: str, **settings: str) -> tuple[int, str]:
+        """Exit code and output of the entrypoint."""
+        environment = {
+            "PATH": f"{self.root}/bin:{os.environ['PATH']}",
+            "WORLD": str(self.root),
+            "APP_VERSION": "1.11.0",
+            "PG_DATABASE_URL": "postgres://u:hidden-password@db/x",
+            "TMPDIR": str(self.root / "tmp"),
+            **settings,
+        }
+        shell = [*self.shell, "sh"] if self.shell == ["busybox"] else self.shell
+        done = subprocess.run(
+            [*shell, f"{self.root}/entrypoint.sh", *(arguments or ("twentyops-migrate",))],
+            env=environment,
+            cwd=self.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert "hidden-password" not in done.stdout
+        assert list((self.root / "tmp").iterdir()) == [], "temporary files are left"
+        return done.returncode, done.stdout
+
+    @property
+    def calls(self) -> list[str]:
+        """Every call of node and yarn so far."""
+        path = self.root / "calls"
+        return path.read_text().replace(f"{self.root}/", "").splitlines() if path.exists() else []
+
+
+@pytest.fixture(params=SHELLS)
+def world(request: pytest.FixtureRequest, tmp_path: Path, patched: Path) -> World:
+    for name in ("entrypoint.sh", "twentyops-migrate.sh", "twentyops-migrations.cjs"):
+        text = (patched / DOCKER / name).read_text()
+        (tmp_path / name).write_text(text.replace("/app/", f"{tmp_path}/"))
+    for name in ("node", "yarn"):
+        write_tree(tmp_path, {f"bin/{name}*": FAKE})
+    (tmp_path / "tmp").mkdir()
+    made = World(tmp_path, request.param)
+    made.says("state", "printf 'known\\t3\\n'")
+    return made
+
+
+REACH, STATE = "node twentyops-migrations.cjs reach", "node twentyops-migrations.cjs"
+SETUP, UPGRADE = "yarn database:setup", "yarn command:prod upgrade"
+MIGRATE, CRON = "yarn database:migrate:prod", "yarn command:prod cron:register:all"
+
+
+def test_good_run_in_order(world: World) -> None:
+    code, output = world.run(DISABLE_DB_MIGRATIONS="true")
+    assert code == 0, output
+    assert world.calls == [REACH, SETUP, UPGRADE, STATE, CRON]
+    assert "[1/3] Twenty 1.11.0" in output
+    assert "proved: all 3 core migrations are in the database" in output
+    assert output.endswith("twentyops-migrate: done\n")
+
+
+def test_any_other_command_takes_upstreams_way(world: World) -> None:
+    code, output = world.run("echo", "twentyops-migrate")
+    assert (code, output) == (0, "upgraded\ntwentyops-migrate\n")
+    assert world.calls == [SETUP, UPGRADE]
+
+
+@pytest.mark.parametrize("version", ["", "v1.11.0", "1.11", "latest", "1.11.0; rm -rf /", "1.11.0\nx"])
+def test_version_that_is_none_is_refused_before_anything_runs(world: World, version: str) -> None:
+    code, output = world.run(APP_VERSION=version)
+    assert code == 64
+    assert "APP_VERSION is '" in output
+    assert "Nothing was changed" in output
+    assert world.calls == []
+
+
+def test_missing_database_address(world: World) -> None:
+    assert world.run(PG_DATABASE_URL="")[0] == 64
+    assert world.calls == []
+
+
+def test_service_out_of_reach_stops_before_the_upgrade(world: World) -> None:
+    world.says("state_reach", "echo 'Redis is out of reach' >&2; exit 1")
+    code, output = world.run()
+    assert code == 69
+    assert "Redis is out of reach" in output
+    assert world.calls == [REACH]
+
+
+def test_failing_step_stops_the_function_at_once(world: World) -> None:
+    world.says(SETUP, "exit 7")
+    code, output = world.run()
+    assert code == 67
+    assert "exit code 7" in output
+    assert world.calls == [REACH, SETUP]  # not the upgrade: errors stop it as in the entrypoint
+
+
+def test_pending_without_a_workspace_is_migrated_and_proved(world: World) -> None:
+    world.says("state.once", "printf 'known\\t3\\npending\\tOurs1\\npending\\tOurs2\\n'")
+    code, output = world.run()
+    assert code == 0, output
+    assert "running them now: Ours1, Ours2" in output
+    assert world.calls == [REACH, SETUP, UPGRADE, STATE, MIGRATE, STATE, CRON]
+
+
+def test_pending_after_everything_is_named(world: World) -> None:
+    world.says("state", "printf 'known\\t3\\npending\\tOurs1\\n'")
+    code, output = world.run()
+    assert code == 65
+    assert "still pending: Ours1" in output
+    assert CRON not in world.calls
+
+
+def test_migration_that_fails(world: World) -> None:
+    world.says("state", "printf 'known\\t3\\npending\\tOurs1\\n'")
+    world.says(MIGRATE, "exit 1")
+    assert world.run()[0] == 65
+
+
+def test_pending_with_a_workspace_is_never_forced(world: World) -> None:
+    world.says(
+        "state",
+        "printf 'known\\t3\\npending\\tOurs1\\nworkspace\\tw1\\tACTIVE\\t1.7.0\\nbehind\\tw1 (version 1.7.0)\\n'",
+    )
+    code, output = world.run()
+    assert code == 65
+    assert "Ours1" in output
+    assert "w1 (version 1.7.0)" in output
+    assert MIGRATE not in world.calls
+
+
+def test_workspace_left_behind(world: World) -> None:
+    world.says("state", "printf 'known\\t3\\nworkspace\\tw1\\tACTIVE\\t-\\nbehind\\tw1 (version none)\\n'")
+    code, output = world.run()
+    assert code == 68
+    assert "not upgraded to 1.11.0: w1 (version none)" in output
+    assert CRON not in world.calls
+
+
+def test_upgrade_that_reports_success_and_logs_an_error(world: World) -> None:
+    world.says(UPGRADE, "printf '[Nest] 1 \\033[31mERROR\\033[39m \\033[33m[UpgradeCommand] \\033[39mNo such version\\n'")
+    code, output = world.run()
+    assert code == 67
+    assert "ended with exit code 0 but reported errors" in output
+    assert CRON not in world.calls
+
+
+def test_state_that_cannot_be_told_proves_nothing(world: World) -> None:
+    world.says("state", "echo 'no data source' >&2; exit 1")
+    code, output = world.run()
+    assert code == 69
+    assert "no data source" in output
+
+
+@pytest.mark.parametrize("script", ["exit 3", "echo 'ERROR [CronRegisterAllCommand] Failed to register'"])
+def test_cron_jobs_that_are_not_registered(world: World, script: str) -> None:
+    world.says(CRON, script)
+    code, output = world.run()
+    assert code == 66
+    assert "The database is migrated" in output
+
+
+def test_script_alone_says_how_to_start_it(world: World) -> None:
+    done = subprocess.run(["sh", str(world.root / "twentyops-migrate.sh")], capture_output=True, text=True, check=False)
+    assert done.returncode == 70
+    assert "docker run IMAGE twentyops-migrate" in done.stderr
+
+
+# --- the question for the state of the database ----------------------------------------------------------------------
+
+NODE = pytest.mark.skipif(shutil.which("node") is None, reason="no node here; the rehearsal runs it in the image")
+
+TYPEORM = """
+class DataSource {
+  constructor(options) { this.options = options; }
+  async initialize() {
+    if (process.env.FAIL) throw new Error(process.env.FAIL);
+    require('fs').writeFileSync('options.json', JSON.stringify(this.options));
+  }
+  async query() { return JSON.parse(process.env.ROWS || '[]'); }
+  async destroy() {}
+}
+class MigrationExecutor {
+  async getAllMigrations() { return JSON.parse(process.env.ALL); }
+  async getPendingMigrations() { return JSON.parse(process.env.PENDING || '[]'); }
+}
+module.exports = { DataSource, MigrationExecutor };
+"""
+
+
+def ask(tmp_path: Path, patched: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    write_tree(
+        tmp_path,
+        {
+            "package.json": "{}",
+            "node_modules/typeorm/index.js": TYPEORM,
+            "dist/src/database/typeorm/core/core.datasource.js": (
+                "const { DataSource } = require('typeorm');"
+                "exports.other = 1; exports.connectionSource = new DataSource({ type: 'postgres', entities: ['x'],"
+                " migrations: ['m'], migrationsTableName: 't', dropSchema: true });"
+            ),
+        },
+    )
+    return subprocess.run(
+        ["node", str(patched / DOCKER / "twentyops-migrations.cjs"), *arguments],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "APP_VERSION": "1.11.0", "ALL": '[{"name":"A"},{"name":"B"}]', **settings},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@NODE
+def test_state_is_told_by_the_data_source_of_twenty(tmp_path: Path, patched: Path) -> None:
+    rows = (
+        '[{"id":"w1","status":"ACTIVE","version":"1.11.3"},{"id":"w2","status":"SUSPENDED","version":null},'
+        '{"id":"w3","status":"ACTIVE","version":"1.9.9"},{"id":"w4","status":"ACTIVE","version":"2.0.0"}]'
+    )
+    done = ask(tmp_path, patched, PENDING='[{"name":"B"}]', ROWS=rows)
+    assert done.stdout.splitlines() == [
+        "known\t2",
+        "pending\tB",
+        "workspace\tw1\tACTIVE\t1.11.3",
+        "workspace\tw2\tSUSPENDED\t-",
+        "behind\tw2 (version none)",
+        "workspace\tw3\tACTIVE\t1.9.9",
+        "behind\tw3 (version 1.9.9)",
+        "workspace\tw4\tACTIVE\t2.0.0",
+    ]
+    assert done.returncode == 0
+    options = (tmp_path / "options.json").read_text()
+    assert '"entities":[]' in options
+    assert '"dropSchema":false' in options
+    assert '"migrationsTableName":"t"' in options
+
+
+@NODE
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [({"ALL": "[]"}, "holds no core migration at all"), ({"FAIL": "connection refused"}, "connection refused")],
+)
+def test_state_that_cannot_be_told_is_an_error(tmp_path: Path, patched: Path, settings: dict[str, str], words: str) -> None:
+    done = ask(tmp_path, patched, **settings)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert words in done.stderr
+
+
+@NODE
+def test_reach_names_the_service_and_hides_the_password(tmp_path: Path, patched: Path) -> None:
+    text = (patched / DOCKER / "twentyops-migrations.cjs").read_text()
+    impatient = write_tree(tmp_path / "other", {f"{DOCKER}/twentyops-migrations.cjs": text.replace("15_000", "1")})
+    done = ask(tmp_path, impatient, "reach", PG_DATABASE_URL="postgres://u:secret@127.0.0.1:1/x")
+    assert done.returncode == 1
+    assert "the database (PG_DATABASE_URL) at 127.0.0.1:1 is out of reach: ECONNREFUSED" in done.stderr
+    assert "secret" not in done.stderr

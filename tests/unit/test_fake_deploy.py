@@ -1,0 +1,121 @@
+"""Whole phases planned and run against hosts that exist nowhere (pyinfra's @fake connector).
+
+Ubuntu has no image in the lab, so the facts of its machines (tests/unit/hosts) are what covers it; Debian stands beside it.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyinfra.api import Config, Inventory, State
+from pyinfra.api.connect import connect_all
+from pyinfra.api.deploy import add_deploy
+from pyinfra.api.operations import run_ops
+from pyinfra.api.state import StateStage
+
+from tasks import configure, image, lock, provision, record, services, source, verify
+from tests.unit.test_pure import IMAGES, settings
+from twentyops import facts, plan, preflight
+from twentyops.source import Source
+
+HOSTS = Path(__file__).parent / "hosts"
+
+
+@pytest.fixture
+def current(monkeypatch: pytest.MonkeyPatch) -> plan.Plan:
+    """A plan whose image is still to be built."""
+    made = plan.Plan(settings(), Source("https://example.com/twenty.git", "v1.10.0", "c" * 40, None), "a" * 64)
+    made.base_images = {name: IMAGES[name] for name in ("postgres", "redis", "caddy")}
+    monkeypatch.setattr(plan, "current", lambda: made)
+    return made
+
+
+def world(name: str, group: str = "droplet", container: str = "") -> State:
+    """A state with one fake host whose facts are those of tests/unit/hosts/NAME.txt."""
+    text = (HOSTS / f"{name}.txt").read_text().replace("container=", f"container={container}")
+    known = {"/etc/os-release": text.splitlines()}
+    host = ("@fake/host", {"fake_responses": known, "fake_delay": 0, "fake_delay_jitter": 0})
+    state = State(Inventory(([host], {}), **{group: (["@fake/host"], {})}), Config())  # type: ignore[no-untyped-call]
+    state.set_stage(StateStage.Connect)
+    connect_all(state)
+    state.set_stage(StateStage.Prepare)
+    return state
+
+
+def run(state: State, *deploys: Callable[..., Any]) -> list[str]:
+    """Plan and run, and give every command that the host got."""
+    for deploy in deploys:
+        add_deploy(state, deploy)
+    state.set_stage(StateStage.Execute)
+    run_ops(state)
+    connector: Any = state.inventory.get_host("@fake/host").connector
+    return list(connector.executed_commands)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in HOSTS.glob("*.txt")))
+def test_host_state_is_read_and_passes_preflight(name: str) -> None:
+    state = facts.HostState().process((HOSTS / f"{name}.txt").read_text().splitlines())
+    assert f"{state['os']}-{state['os_version']}" == name
+    assert state["listeners"] == {22: "sshd", 53: "systemd-resolve"}
+    found = preflight.droplet({**state, "epoch": time.time()}, settings())
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("name", "packages"),
+    [
+        ("debian-12", "docker-buildx docker-cli docker-compose docker.io"),
+        ("debian-13", "docker-buildx docker-cli docker-compose docker.io"),
+        ("ubuntu-22.04", "docker-buildx docker-compose-v2 docker.io"),
+        ("ubuntu-24.04", "docker-buildx docker-compose-v2 docker.io"),
+    ],
+)
+def test_bare_host_is_provisioned(current: plan.Plan, name: str, packages: str) -> None:
+    commands = "\n".join(run(world(name), provision.droplet))
+    assert f"install --no-install-recommends {packages}" in commands
+    assert "swapon" in commands
+    assert "dockerd --validate" in commands
+    assert "systemd-timesyncd" in commands
+    assert ("Pin: release" in commands or "preferences.d" in commands) == (name == "debian-12")
+
+
+def test_container_gets_neither_swap_nor_clock(current: plan.Plan) -> None:
+    commands = "\n".join(run(world("debian-13", container="systemd-nspawn"), provision.droplet))
+    assert "swapon" not in commands
+    assert "systemctl start systemd-timesyncd" not in commands
+    assert "dockerd --validate" in commands
+
+
+def test_whole_deploy_is_planned_for_a_host_without_docker(current: plan.Plan) -> None:
+    state = world("debian-13")
+    for deploy in (
+        lock.acquire, provision.droplet, image.known, configure.release, services.roll_out, verify.smoke_suite, record.release,
+    ):  # fmt: skip
+        add_deploy(state, deploy)
+    host = state.inventory.get_host("@fake/host")
+    changes = {
+        next(iter(state.get_op_meta(op).names)).split(" | ")[-1]: state.get_op_data_for_host(host, op).operation_meta.will_change
+        for op in host.op_hash_order
+    }
+    for name in ("Docker Engine, Compose, buildx", "Generated secrets", "Images by digest", "Release files", "Run server"):
+        assert changes[name], name
+    connector: Any = host.connector
+    changing = re.compile(r"\b(install|pull|up --detach|mv -f|mkdir|mkswap|systemctl (restart|enable))\b")
+    assert [c for c in connector.executed_commands if changing.search(c)] == [], "a plan changes nothing"
+
+
+def test_unchanged_image_is_neither_built_nor_pushed(current: plan.Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    current.image_digest = "sha256:" + "1" * 64
+    monkeypatch.setattr("twentyops.image.build", lambda plan: pytest.fail("built"))
+    monkeypatch.setattr("twentyops.image.push", lambda plan: pytest.fail("pushed"))
+    assert run(world("debian-13", "builder"), source.tell, image.publish, image.known) == []
+
+
+def test_deploy_without_image_stops_before_the_droplet_is_configured(current: plan.Plan) -> None:
+    with pytest.raises(Exception, match="No hosts remaining"):
+        run(world("debian-13"), image.known, configure.release)
