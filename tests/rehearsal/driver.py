@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -69,7 +69,11 @@ class Target:
     droplet: Machine
     changes: dict[str, str | None] = field(default_factory=dict)
 
-    def settings(self, **changes: str | None) -> dict[str, str]:
+    def having(self, **changes: str | None) -> Target:
+        """The same with further settings changed."""
+        return replace(self, changes={**self.changes, **changes})
+
+    def settings(self) -> dict[str, str]:
         """Every setting of a run against this target."""
         here = {
             "DROPLET_HOST": self.droplet.address,
@@ -77,20 +81,20 @@ class Target:
             "SERVER_URL": f"http://{self.droplet.address}",
             "CLERK_WEBHOOK_URL": f"http://{self.droplet.address}/webhooks/clerk",
         }
-        merged = {**settings.values(self.lab), **here, **self.changes, **changes}
+        merged = {**settings.values(self.lab), **here, **self.changes}
         return {name: value for name, value in merged.items() if value is not None}
 
-    def run(self, *arguments: str, inventory: str = "inventory.py", timeout: float = 600, **changes: str | None) -> Run:
+    def run(self, *arguments: str, inventory: str = "inventory.py", timeout: float = 600) -> Run:
         """``pyinfra inventory.py <arguments>`` to its end; without arguments the deploy."""
         with TemporaryDirectory(prefix="rehearsal-") as directory:
-            file = self.write(Path(directory), **changes)
+            file = self.write(Path(directory))
             return command((str(PYINFRA), inventory, *(arguments or DEPLOY)), environment(file), timeout)
 
-    def write(self, directory: Path, **changes: str | None) -> Path:
+    def write(self, directory: Path) -> Path:
         """The settings file of a run, readable by its owner alone."""
         file = directory / "settings.env"
         file.touch(mode=0o600)
-        file.write_text(settings.text(self.settings(**changes)))
+        file.write_text(settings.text(self.settings()))
         return file
 
 
@@ -104,9 +108,9 @@ def command(argv: Sequence[str], environ: dict[str, str], timeout: float = 600, 
 class Background:
     """A deploy that runs while the test does something else; killed with all its processes when left."""
 
-    def __init__(self, target: Target, *arguments: str, **changes: str | None) -> None:
+    def __init__(self, target: Target, *arguments: str) -> None:
         self._directory = TemporaryDirectory(prefix="rehearsal-")
-        file = target.write(Path(self._directory.name), **changes)
+        file = target.write(Path(self._directory.name))
         self.argv = (str(PYINFRA), "inventory.py", *(arguments or DEPLOY))
         self._began = time.monotonic()
         self._lines: list[str] = []
