@@ -78,7 +78,7 @@ def _find_directory(settings: Settings) -> Source:
         path, "--no-optional-locks", "-c", "core.fsmonitor=false", "status", "--porcelain", "--untracked-files=no"
     ).splitlines()
     if dirty:
-        names = ", ".join(line[3:] for line in dirty[:3])
+        names = ", ".join(line.split(maxsplit=1)[1] for line in dirty[:3])
         raise SourceError("TWENTY_SOURCE", f"{path} has {len(dirty)} uncommitted changes ({names}); commit or stash them")
     ref = settings.twenty_ref
     commit = _git(path, "rev-parse", "--verify", "--quiet", f"{ref or 'HEAD'}^{{commit}}", check=False)
