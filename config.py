@@ -2,6 +2,9 @@
 
 from pyinfra import config
 
+from twentyops import reach
+
 config.REQUIRE_PYINFRA_VERSION = "==3.10.0"
 # one host that fails ends the run: a droplet is not configured for an image that could not be built
 config.FAIL_PERCENT = 0
+reach.refuse_nobody()

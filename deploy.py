@@ -12,7 +12,7 @@ if "droplet" in host.groups:
 
 if "builder" in host.groups:
     provision.builder()
-    source.send()
+    source.tell()
     image.publish()
 
 image.known()  # on both: nothing below starts before the image is there

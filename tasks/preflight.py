@@ -10,6 +10,11 @@ from twentyops.registry import RegistryError
 
 def check() -> None:
     """Control machine first (settings, registry, source, patchset), then this host."""
+    if not {"droplet", "builder"} & set(host.groups):
+        raise SystemExit(
+            f"{host.name} is neither droplet nor builder, so there is nothing to do on it. Nothing was changed.\n"
+            "Next: pyinfra inventory.py deploy.py; the settings say which hosts these are"
+        )
     current = plan.current()
     problems: list[Problem] = []
     if host.name == "@local" or "builder" in host.groups:

@@ -9,7 +9,7 @@ from twentyops.deploying import is_deploy_file
 
 
 @deploy("Source")
-def send() -> None:
+def tell() -> None:
     """Say which source the release is made from."""
     current = plan.current()
     operations.control_step(
@@ -18,4 +18,4 @@ def send() -> None:
 
 
 if is_deploy_file(__name__) and "builder" in host.groups:
-    send()
+    tell()

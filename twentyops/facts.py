@@ -127,7 +127,7 @@ class ComposeServices(FactBase[dict[str, dict[str, str]]]):
 
     def command(self, project: str) -> StringCommand:
         fields = (
-            '{{index .Config.Labels "com.docker.compose.service"}}\t{{.Id}}\t{{.Config.Image}}\t'
+            '{{index .Config.Labels "com.docker.compose.service"}}\t{{.ID}}\t{{.Config.Image}}\t'
             '{{index .Config.Labels "twentyops.config"}}\t{{.State.Status}}\t'
             '{{if .State.Health}}{{.State.Health.Status}}{{end}}\t{{index .Config.Labels "com.docker.compose.oneoff"}}'
         )

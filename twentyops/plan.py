@@ -181,6 +181,11 @@ def make(settings: Settings) -> Plan:
             source.patched_tree(found, plan.content_hash)
         except source.SourceError as error:
             problems.append(error.problem)
+        except patchset.Drift as error:
+            rows = "".join(f"\n    {row.file}: {row.id}: {row.state}" for row in error.plan.rows if not row.good)
+            problems.append(
+                Problem("patchset", f"{error}{rows}\n  See docs/patchset.md: how to lift the patchset to this version.")
+            )
         except patchset.PatchsetError as error:
             problems.append(Problem("patchset", f"{error}\n  See docs/patchset.md: how to lift the patchset to this version."))
     if problems or plan is None:

@@ -132,7 +132,9 @@ class Settings(BaseSettings):
         "@local",
         description="Where the image is built: @local, or the address of a machine with 8 GB of memory to spare.",
     )
-    builder_ssh_user: str = Field("root", description="As for the droplet.")
+    builder_ssh_user: str = Field(
+        "root", description="As for the droplet; another user than root must also be in the group docker."
+    )
     builder_ssh_port: SshPort = Field(22, description="As for the droplet.")
     builder_ssh_key: KeyFile = Field(None, description="As for the droplet.")
     builder_host_key: Annotated[str, AfterValidator(_public_key)] = Field(
@@ -406,6 +408,11 @@ def _read_file(path: Path) -> tuple[dict[str, str], list[Problem]]:
     return values, problems
 
 
+def _may_be_empty(name: str) -> bool:
+    """Whether empty says something: nothing chosen, or (TWENTY_REF) what a directory has checked out."""
+    return name == "TWENTY_REF" or NAMES[name].get_default(call_default_factory=True) in ("", None, {})
+
+
 def _required(name: str) -> bool:
     return NAMES[name].is_required()
 
@@ -421,6 +428,9 @@ def load(environ: dict[str, str] | None = None) -> Settings:
     for name, value in list(values.items()):
         if _required(name) and not value.strip():
             problems.append(Problem(name, "empty; " + (NAMES[name].description or "")))
+            del values[name]
+        elif not value.strip() and not _may_be_empty(name):
+            problems.append(Problem(name, f"empty; give a value, or leave it out for {NAMES[name].default}"))
             del values[name]
         elif PLACEHOLDER.match(value.strip()):
             problems.append(Problem(name, "still a placeholder; " + (NAMES[name].description or "")))
@@ -458,7 +468,7 @@ def _build(values: dict[str, str]) -> Settings:
                 parsed[name.lower()] = json.loads(value or "{}")
             except json.JSONDecodeError:
                 parsed[name.lower()] = value
-        elif value != "" or NAMES[name].default == "" or _required(name):
+        else:
             parsed[name.lower()] = value
 
     return Settings(**parsed)

@@ -74,9 +74,11 @@ def _find_directory(settings: Settings) -> Source:
             raise SourceError("TWENTY_SOURCE", f"{path} has no {DOCKERFILE}; is it Twenty's repository?")
         return Source(str(path), "", f"tree:{tree_fingerprint(path)}", None)
     repository = Path(_git(path, "rev-parse", "--absolute-git-dir"))
-    dirty = _git(path, "-c", "core.fsmonitor=false", "status", "--porcelain", "--untracked-files=no").splitlines()
+    dirty = _git(
+        path, "--no-optional-locks", "-c", "core.fsmonitor=false", "status", "--porcelain", "--untracked-files=no"
+    ).splitlines()
     if dirty:
-        names = ", ".join(line[3:] for line in dirty[:3])
+        names = ", ".join(line.split(maxsplit=1)[1] for line in dirty[:3])
         raise SourceError("TWENTY_SOURCE", f"{path} has {len(dirty)} uncommitted changes ({names}); commit or stash them")
     ref = settings.twenty_ref
     commit = _git(path, "rev-parse", "--verify", "--quiet", f"{ref or 'HEAD'}^{{commit}}", check=False)
@@ -150,4 +152,4 @@ def _git(directory: Path, *arguments: str, environ: dict[str, str] | None = None
         env={**os.environ, "GIT_TERMINAL_PROMPT": "0", **(environ or {})},
         capture_output=True, text=True, check=check, timeout=timeout,
     )  # fmt: skip
-    return result.stdout.strip()
+    return result.stdout.rstrip("\n")

@@ -15,8 +15,8 @@ from tests.contract.native import Services, Standin, services
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    # --twenty-url itself is in tests/conftest.py
     group = parser.getgroup("contract")
-    group.addoption("--twenty-url", help="ask this server instead of the stand-in (address of its SERVER_URL)")
     group.addoption("--twenty-email", help="its first user, when its database is not empty")
     group.addoption("--twenty-password", help="that user's password")
     group.addoption("--twenty-app-secret", help="its APP_SECRET, for the tests of token signatures")

@@ -68,6 +68,16 @@ def test_without_a_token_nobody_reads_records(target: Target) -> None:
     assert answer.data is None
 
 
+@pytest.mark.parametrize(
+    ("token", "status", "error"), [(None, 403, "FORBIDDEN_EXCEPTION"), ("not.a.token", 401, "UNAUTHENTICATED")]
+)
+def test_rest_needs_a_token_that_holds(target: Target, token: str | None, status: int, error: str) -> None:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    answer = target.http.get("/rest/people", headers=headers)
+    assert answer.status_code == status
+    assert answer.json()["error"] == error
+
+
 def test_new_object_takes_a_record_at_once(admin: Api, product: dict[str, str]) -> None:
     buyer = person(admin)
     record = create(

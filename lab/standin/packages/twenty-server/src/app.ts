@@ -4,6 +4,7 @@ import cors from 'cors';
 import express, { type ErrorRequestHandler, type Express } from 'express';
 
 import { mountGraphql } from './engine/api/graphql';
+import { restRouter } from './engine/api/rest';
 import { clientConfig } from './engine/core-modules/client-config';
 import { healthRouter } from './engine/core-modules/health';
 import { logger } from './logger';
@@ -29,11 +30,7 @@ export const createApp = (): Express => {
     response.json(clientConfig());
   });
   mountGraphql(app);
-  // Records over REST are not imitated; that nobody gets them without a token is.
-  app.use('/rest', (request, response) => {
-    const status = request.headers.authorization ? 501 : 403;
-    response.status(status).json({ statusCode: status, message: status === 403 ? 'Missing authentication token' : 'Not part of the stand-in' });
-  });
+  app.use('/rest', restRouter());
   const page = path.join(frontDirectory, 'index.html');
   if (existsSync(page)) {
     app.use(express.static(frontDirectory));

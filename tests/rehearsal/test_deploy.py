@@ -1,0 +1,170 @@
+"""The main job: a first deploy, a second one that changes nothing, and every way in which a person may call a part of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from lab.rehearse import environment
+from tests.rehearsal import driver
+from tests.rehearsal.conftest import BareDroplet, Deployed
+
+TASKS = sorted(file.stem for file in (driver.PROJECT / "tasks").glob("*.py") if file.stem != "__init__")
+
+
+def test_first_deploy_ends_with_a_stack_that_answers(deployed: Deployed) -> None:
+    run = deployed.first
+    assert run.exit_code == 0, run
+    changed, failed, _ = run.counts
+    assert failed == 0
+    assert changed > 15 or not deployed.was_bare
+    with urllib.request.urlopen(f"http://{deployed.droplet.address}/healthz", timeout=10) as answer:
+        assert (answer.status, json.load(answer)["status"]) == (200, "ok")
+    assert len(driver.containers(deployed.droplet)) == 5
+    assert driver.manifest(deployed.droplet)["public_url"] == f"http://{deployed.droplet.address}"
+    assert driver.lock(deployed.droplet) == ""
+
+
+def test_second_deploy_changes_nothing(deployed: Deployed) -> None:
+    before = driver.containers(deployed.droplet), driver.manifest(deployed.droplet)
+    run = deployed.target.run()
+    assert run.exit_code == 0, run
+    assert run.counts[:2] == (0, 0), run
+    assert (driver.containers(deployed.droplet), driver.manifest(deployed.droplet)) == before
+
+
+def test_dry_run_changes_nothing_on_a_host_without_docker(deployed: Deployed, bare: BareDroplet) -> None:
+    target = bare("dry")
+    before = driver.fingerprint(target.droplet)
+    assert "/usr/bin/docker" not in target.droplet.ssh("command -v docker; true").stdout
+    run = target.run("deploy.py", "--dry")
+    assert run.exit_code == 0, run
+    assert "Services | Run server" in run.text, run
+    assert driver.fingerprint(target.droplet) == before
+
+
+def test_plan_of_a_deployed_host_is_empty(deployed: Deployed) -> None:
+    run = deployed.target.run("deploy.py", "--dry", "--json")
+    assert run.exit_code == 0, run
+    plan = json.loads(run.stdout)["plan"]
+    assert len(plan) > 30
+    assert [operation["name"] for operation in plan if operation["hosts_with_change"]] == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "there", "absent"), [("droplet", "Services | ", "Image | Build"), ("builder", "Image | ", "Services | ")]
+)
+def test_limit_runs_one_side_alone(deployed: Deployed, limit: str, there: str, absent: str) -> None:
+    run = deployed.target.run("deploy.py", "-y", "--limit", limit)
+    assert run.exit_code == 0, run
+    assert run.counts[:2] == (0, 0), run
+    names = "\n".join(run.operations)
+    assert there in names
+    assert absent not in names
+
+
+def test_verbose_run_says_what_is_there_already(deployed: Deployed) -> None:
+    run = deployed.target.run("tasks/services.py", "-y", "-v", "--limit", "droplet")
+    assert run.exit_code == 0, run
+    assert "server: run as wanted and are healthy" in run.text
+
+
+def test_json_output_is_json_and_agrees_with_the_plan(deployed: Deployed) -> None:
+    run = deployed.target.run("deploy.py", "-y", "--json")
+    assert run.exit_code == 0, run
+    answer = json.loads(run.stdout)
+    operations = answer["results"]["operations"]
+    assert len(operations) == len(answer["plan"])
+    assert [o["name"] for o in operations if o["success"] or o["error"]] == []
+    assert {host for o in operations for host in o["no_change"]} == {
+        deployed.droplet.address,
+        deployed.target.lab.builder.address,
+    }
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_task_runs_alone(deployed: Deployed, task: str) -> None:
+    before = driver.containers(deployed.droplet), driver.manifest(deployed.droplet)
+    run = deployed.target.run(f"tasks/{task}.py", "-y")
+    assert run.exit_code == 0, run
+    assert run.counts[:2] == (0, 0), run
+    # preflight only looks: no operation
+    assert (run.operations == []) == (task == "preflight")
+    assert (driver.containers(deployed.droplet), driver.manifest(deployed.droplet)) == before
+    assert driver.lock(deployed.droplet) == ""
+
+
+def test_status_tells_release_and_services(deployed: Deployed) -> None:
+    run = deployed.target.run("ops/status.py", "-y", "--limit", "droplet")
+    assert run.exit_code == 0, run
+    assert f"release {driver.manifest(deployed.droplet)['id']}" in run.text
+    assert run.text.count("running, healthy") == 5
+    assert "locked by" not in run.text
+
+
+def test_unlock_without_a_lock_says_so(deployed: Deployed) -> None:
+    run = deployed.target.run("ops/unlock.py", "-y", "--limit", "droplet")
+    assert run.exit_code == 0, run
+    assert "there was no lock" in run.text
+
+
+def test_status_names_the_service_that_is_stopped_and_a_deploy_mends_it(deployed: Deployed) -> None:
+    before = driver.inspect(deployed.droplet)
+    deployed.droplet.ssh("docker stop --time 1 twenty-worker-1")
+    run = deployed.target.run("ops/status.py", "-y", "--limit", "droplet")
+    assert run.exit_code == 1, run
+    assert "not healthy: worker" in run.text
+    run = deployed.target.run()
+    assert run.exit_code == 0, run
+    assert run.counts[:2] == (1, 0), run
+    after = driver.inspect(deployed.droplet)
+    assert {name: c["Id"] for name, c in after.items()} == {name: c["Id"] for name, c in before.items()}
+
+
+def smoke(*arguments: str) -> driver.Run:
+    argv = (sys.executable, "-m", "pytest", "tests/smoke", "-q", "-p", "no:cacheprovider", *arguments)
+    return driver.command(argv, environment(Path("/nonexistent")))
+
+
+def test_smoke_suite_runs_alone(deployed: Deployed) -> None:
+    lab = deployed.target.lab
+    run = smoke(f"--hosts=ssh://root@{deployed.droplet.address}", f"--ssh-config={lab.ssh_config}")
+    assert run.exit_code == 0, run
+    assert " passed" in run.text
+    assert "skipped" not in run.text
+
+
+def test_smoke_suite_without_a_host_is_an_error() -> None:
+    run = smoke()
+    assert run.exit_code == pytest.ExitCode.USAGE_ERROR, run
+    assert "pytest tests/smoke --hosts=ssh://root@HOST" in run.text
+
+
+def test_smoke_suite_against_a_bare_host_fails(deployed: Deployed, bare: BareDroplet) -> None:
+    droplet = bare("nothing").droplet
+    run = smoke(f"--hosts=ssh://root@{droplet.address}", f"--ssh-config={deployed.target.lab.ssh_config}")
+    assert run.exit_code == pytest.ExitCode.TESTS_FAILED, run
+    assert " passed" not in run.text.splitlines()[-1], run
+
+
+@pytest.mark.parametrize(
+    ("inventory", "arguments", "says"),
+    [
+        ("inventory.py", ("--limit", "nosuch"), "leave no host"),
+        ("inventory.py", ("--limit", "nosuch", "--json"), "leave no host"),
+        ("inventory.py", ("--exclude", "droplet", "--exclude", "builder"), "leave no host"),
+        ("inventori.py", (), "The inventory is empty"),
+        ("@local", (), "neither droplet nor builder"),
+    ],
+)
+def test_run_that_would_reach_nobody_is_refused(
+    deployed: Deployed, inventory: str, arguments: tuple[str, ...], says: str
+) -> None:
+    run = deployed.target.run("deploy.py", "-y", *arguments, inventory=inventory)
+    assert run.exit_code == 1, run
+    assert says in run.text
+    assert "Nothing was changed" in run.text
