@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
         "--secrets",
         type=Path,
         metavar="FILE",
-        help="JSON with secret_key, webhook_secret, admin_token; in place of those kept or made up",
+        help="JSON with secret_key, webhook_secret, admin_token for a new instance; without it they are made up",
     )
     found.add_argument("--webhook-url", metavar="URL", help="where webhooks go")
     found.add_argument("--webhook-speed", type=float, metavar="N", help="Svix's seconds per second of ours, between retries")
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
 def kept(args: argparse.Namespace) -> Kept:
     """What the state file holds, with what the command line replaces."""
     found = read(args.state)
-    if args.secrets:
+    if args.secrets and not (args.state and args.state.exists()):  # later ones are the instance's own: a secret may be rotated
         found.secrets = Secrets.model_validate_json(args.secrets.read_text())
     if args.webhook_url:
         found.endpoint.url = args.webhook_url
