@@ -72,12 +72,23 @@ def status(args: argparse.Namespace) -> int:
     lab = Lab.open(args.name)
     parts = {name: machine.running() for name, machine in lab.machines.items()}
     parts["registry"] = lab.registry.running() and lab.registry.answers()
+    parts["clerk"] = lab.clerk.running() and lab.clerk.answers()
     if args.json:
-        print(json.dumps({"state": lab.state().model_dump(exclude={"registry": {"password"}}), "running": parts}))
+        print(
+            json.dumps(
+                {
+                    "state": lab.state().model_dump(
+                        exclude={"registry": {"password"}, "clerk": {"secret_key", "webhook_secret", "admin_token"}}
+                    ),
+                    "running": parts,
+                }
+            )
+        )
     else:
         for machine in lab.machines.values():
             print(f"{machine.name:10} {machine.os:9} {machine.address:15} {'up' if parts[machine.name] else 'DOWN'}")
-        print(f"{'registry':10} {'':9} {lab.registry.address:15} {'up' if parts['registry'] else 'DOWN'}")
+        for name, address in (("registry", lab.registry.address), ("clerk", lab.clerk.listen)):
+            print(f"{name:10} {'':9} {address:15} {'up' if parts[name] else 'DOWN'}")
     return 0 if all(parts.values()) else 1
 
 

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-import secrets
 from pathlib import Path
 
 from lab import state
 from lab.identity import PROJECT, LabError
 from lab.world import BUILDER, DROPLET, Lab
+from twentyops.settings import PRODUCTION_HOST
 
 STANDIN = PROJECT / "lab" / "standin"
 VERSION = "1.11.0"
-PRODUCTION = "167.99.20.94"
-
-
-def publishable_key(domain: str) -> str:
-    """Clerk's publishable key of a development instance: ``pk_test_`` and the frontend's host with a ``$``, in base64."""
-    return "pk_test_" + base64.b64encode(f"{domain}$".encode()).decode().rstrip("=")
-
-
-def made_up_secrets() -> dict[str, str]:
-    """Clerk secrets of the right shape, new at each call."""
-    return {
-        "CLERK_SECRET_KEY": f"sk_test_{secrets.token_urlsafe(32)}",
-        "CLERK_WEBHOOK_SECRET": "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode(),
-    }
 
 
 def source() -> str:
@@ -76,11 +61,12 @@ def values(lab: Lab) -> dict[str, str]:
         "CADDY_IMAGE": lab.images["caddy"],
         "BUILD_CONTEXTS": json.dumps(build_contexts(lab.images)),
         "SERVER_URL": lab.public_url,
-        "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY": publishable_key(lab.clerk_domain),
-        "CLERK_WEBHOOK_URL": f"{lab.public_url}/webhooks/clerk",
-        **lab.kept_secrets(made_up_secrets),
+        "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY": lab.clerk.settings()["publishableKey"],
+        "CLERK_SECRET_KEY": lab.clerk.secrets["secret_key"],
+        "CLERK_WEBHOOK_SECRET": lab.clerk.secrets["webhook_secret"],
+        "CLERK_WEBHOOK_URL": lab.webhook_url,
     }
-    if found["DROPLET_HOST"] == PRODUCTION or PRODUCTION in found["SERVER_URL"]:
+    if found["DROPLET_HOST"] == PRODUCTION_HOST or PRODUCTION_HOST in found["SERVER_URL"]:
         raise LabError("the lab would deploy to the production address: refused")
     return found
 

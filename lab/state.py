@@ -49,8 +49,23 @@ class RegistryState(_Part):
     ca_file: str
 
 
+class ClerkState(_Part):
+    """The lab's Clerk instance: addresses (no slash at the end), and what only its operator knows."""
+
+    frontend: str
+    backend: str
+    admin: str
+    issuer: str
+    jwks: str
+    script: str
+    publishable_key: str
+    secret_key: str
+    webhook_secret: str
+    admin_token: str
+
+
 class State(_Part):
-    """Everything about one lab. The file holds a password: mode 0600."""
+    """Everything about one lab. The file holds secrets: mode 0600."""
 
     name: str
     id: str
@@ -59,6 +74,7 @@ class State(_Part):
     ssh: SshState
     public_url: str
     registry: RegistryState
+    clerk: ClerkState
     images: dict[str, str] = Field(default_factory=dict)
     emulators: dict[str, str] = Field(default_factory=dict)
     settings_file: str

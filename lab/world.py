@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from lab import cgroups, host, names, network, process, rootfs, state
+from lab.clerk import domain
+from lab.clerk.service import Clerk
 from lab.command import run, wait_until
 from lab.identity import DEFAULT_NAME, PROJECT, Identity, LabError, cache_dir
 from lab.machine import DISK_GIB, Machine, Plan
@@ -106,6 +108,10 @@ class Lab:
         return machines[name]
 
     @property
+    def clerk(self) -> Clerk:
+        return Clerk(self.identity, self.network)
+
+    @property
     def ssh_key(self) -> Path:
         return self.identity.runtime / "ssh" / "id_ed25519"
 
@@ -128,6 +134,11 @@ class Lab:
     @property
     def public_url(self) -> str:
         return f"http://{self.droplet.address}"
+
+    @property
+    def webhook_url(self) -> str:
+        """Where the lab's Clerk sends its webhooks."""
+        return f"{self.public_url}/webhooks/clerk"
 
     # --- up and down --------------------------------------------------------------------------------------------
 
@@ -173,9 +184,11 @@ class Lab:
                         f"lab {self.name} is there already, with another {known[plan.name]}\n  take it down first "
                         f"(python -m lab down --name {self.name}), or use another --name"
                     )
-            with ThreadPoolExecutor(max_workers=1) as beside:
+            with ThreadPoolExecutor(max_workers=2) as beside:
+                signs_in = beside.submit(self.clerk.start, self.webhook_url, self.public_url)
                 pushed = beside.submit(self._images) if images else None
                 self._boot()
+                signs_in.result()
                 found = pushed.result() if pushed else self.images
             self._remember(images=found)
             self.write()
@@ -196,6 +209,7 @@ class Lab:
         network.wall(self._network, egress.ports, egress.addresses)
         names.start(self._network, egress, self.names_directory)
         self.registry.start(self.say)
+        self.clerk.prepare(self.say)
         if not self.ssh_key.exists():
             self.ssh_key.parent.mkdir(mode=0o700, exist_ok=True)
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"lab {self.name}", "-f", str(self.ssh_key))
@@ -309,7 +323,7 @@ class Lab:
     @property
     def clerk_domain(self) -> str:
         """Host name that the lab's Clerk publishable key stands for."""
-        return f"{self.name}-1.clerk.accounts.dev"
+        return domain(self.name)
 
     def add_emulator(self, name: str, url: str) -> None:
         """Tell others by ``state.json`` where an emulator of this lab listens."""
@@ -329,13 +343,6 @@ class Lab:
             return images.ensure(self.registry)
         except (images.HostError, images.BuildError, images.PushError) as error:
             raise LabError(f"base images: {error}") from error
-
-    def kept_secrets(self, make: Callable[[], dict[str, str]]) -> dict[str, str]:
-        """Secrets of this lab, made at the first call: a second rehearsal must find the first one's."""
-        if "secrets" not in self._remembered():
-            self._remember(secrets=make())
-        kept: dict[str, str] = self._remembered()["secrets"]
-        return kept
 
     @property
     def images(self) -> dict[str, str]:
@@ -383,6 +390,7 @@ class Lab:
                 password=registry.password,
                 ca_file=str(registry.ca_file),
             ),
+            clerk=self.clerk.state(),
             images=self.images,
             emulators=self._remembered().get("emulators", {}),
             settings_file=str(self.settings_file),

@@ -104,7 +104,7 @@ def _send(tree: Path, destination: str) -> str | None:
         size = archive.stat().st_size / 1e6
         logger.info(f"{host.print_prefix}sending the patched tree ({size:.0f} MB)")
         ops.remote(f"mkdir -p {WORK} && chmod 700 {WORK}")
-        if not host.put_file(str(archive), f"{destination}.tar.gz"):
+        if not host.put_file(str(archive), f"{destination}.tar.gz", **({"_sudo": True} if ops.host_data().get("_sudo") else {})):
             return f"the patched tree could not be sent to {host.name}: check its disk and network"
     unpack = (
         f"rm -rf {destination} && mkdir -p {destination} && tar -xzf {destination}.tar.gz -C {destination} --no-same-owner "
@@ -133,7 +133,7 @@ def push(plan: Plan) -> str | None:
                 told = re.search(r"digest: (sha256:[0-9a-f]{64})", event.get("status", ""))
                 digest = event.get("aux", {}).get("Digest") or (told[1] if told else digest)
         except (APIError, DockerException) as error:
-            return f"Docker on the builder could not push {plan.image_tag}: {error}"
+            return f"Docker on the builder could not push {plan.image_tag}: {error}\n  A user other than root must be in the group docker there."
     if not digest:
         return f"the push of {plan.image_tag} ended without a digest; deploy again"
     there = plan.registry().digest(s.image_name, plan.tag)

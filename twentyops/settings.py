@@ -136,7 +136,9 @@ class Settings(BaseSettings):
         "@local",
         description="Where the image is built: @local, or the address of a machine with 8 GB of memory to spare.",
     )
-    builder_ssh_user: str = Field("root", description="As for the droplet.")
+    builder_ssh_user: str = Field(
+        "root", description="As for the droplet; another user than root must also be in the group docker."
+    )
     builder_ssh_port: SshPort = Field(22, description="As for the droplet.")
     builder_ssh_key: KeyFile = Field(None, description="As for the droplet.")
     builder_host_key: Annotated[str, AfterValidator(_public_key)] = Field(

@@ -8,13 +8,14 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 from lab.images import oci
-from lab.images.host import CA_DIRECTORY, Host, ca_certificates
+from lab.images.host import CA_DIRECTORY, Host, ca_certificates, pip
 from lab.images.recipes import FOLDER, Recipe, base_key, recipe_key
 
 log = logging.getLogger("lab.images")
@@ -69,14 +70,21 @@ class Builder:
 
     def __init__(self, cache: Path, host: Host) -> None:
         self.cache, self.host = cache, host
+        shutil.rmtree(cache / "tmp", ignore_errors=True)  # left by a killed run; whoever builds holds the cache's lock
         for name in ("base", "image", "packages", "debs", "tmp"):
             (cache / name).mkdir(parents=True, exist_ok=True)
+        self._building = {suite: threading.Lock() for suite in host.sources}
 
     # -- base ------------------------------------------------------------------------------------------------------
 
     def base(self, suite: str) -> Path:
         """Folder with ``rootfs/``, ``layer.tar.gz`` and ``layer.json`` of a suite; built when absent."""
         target = self.cache / "base" / f"{suite}-{base_key(self.host, suite)}"
+        with self._building[suite]:
+            self._make_base(suite, target)
+        return target
+
+    def _make_base(self, suite: str, target: Path) -> None:
         if not target.exists():
             started = time.monotonic()
             with tempfile.TemporaryDirectory(dir=self.cache / "tmp", ignore_cleanup_errors=True) as scratch:
@@ -87,7 +95,6 @@ class Builder:
                 (draft / "layer.json").write_text(json.dumps(oci.layers_as_json([layer])))
                 draft.rename(target)
             log.info("base %s: %.0f s", suite, time.monotonic() - started)
-        return target
 
     def _bootstrap(self, suite: str, rootfs: Path) -> None:
         """A minimal Debian with the outer machine's certificates and apt settings; no service ever starts in it."""
@@ -131,7 +138,7 @@ class Builder:
         if not store.exists():
             with tempfile.TemporaryDirectory(dir=self.cache / "tmp") as scratch:
                 _run(
-                    ["python3", "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
+                    [*pip(), "download", "--quiet", "--no-deps", "--only-binary=:all:",
                      "--python-version=3.11", f"--dest={scratch}", package],
                     f"PyPI package {package}",
                 )  # fmt: skip
@@ -193,7 +200,7 @@ class Builder:
                 path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
         for folder in (upper, work, merged):
             folder.mkdir(mode=0o755, exist_ok=True)
-        debs = self.cache / "debs" / recipe.suite
+        debs = self.cache / "debs" / recipe.name  # not shared: apt locks it, and images are made side by side
         (debs / "partial").mkdir(parents=True, exist_ok=True)
         environment = {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

@@ -7,6 +7,8 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -14,7 +16,7 @@ from urllib.request import Request, urlopen
 
 CA_DIRECTORY = Path("/usr/local/share/ca-certificates")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-PROGRAMS = {"mmdebstrap": "mmdebstrap", "unshare": "util-linux", "mount": "mount", "npm": "npm", "apt-get": "apt"}
+PROGRAMS = {"mmdebstrap": "mmdebstrap", "unshare": "util-linux", "mount": "mount", "npm": "npm"}
 
 
 class HostError(RuntimeError):
@@ -83,41 +85,56 @@ def _sources(mirrors: list[str], suite: str) -> tuple[str, ...]:
     """Apt lines for a suite: archive, updates, security; each looked for on the mirrors that this machine uses."""
     siblings = [f"{uri.rsplit('/debian', 1)[0]}/debian-security" for uri in mirrors if uri.endswith("/debian")]
     candidates = list(dict.fromkeys([*mirrors, *siblings]))
-    lines = []
-    for name in (suite, f"{suite}-updates", f"{suite}-security"):
+
+    def line(name: str) -> str | None:
         found = next((uri for uri in candidates if _answers(f"{uri}/dists/{name}/InRelease")), None)
-        if found:
-            lines.append(f"deb {found} {name} main")
-        elif name == suite:
-            raise HostError(f"none of this machine's Debian mirrors holds {suite}: {', '.join(candidates)}")
-    return tuple(lines)
+        return f"deb {found} {name} main" if found else None
+
+    with ThreadPoolExecutor() as pool:
+        lines = list(pool.map(line, (suite, f"{suite}-updates", f"{suite}-security")))
+    if lines[0] is None:
+        raise HostError(f"none of this machine's Debian mirrors holds {suite}: {', '.join(candidates)}")
+    return tuple(found for found in lines if found)
 
 
 def inspect(suites: tuple[str, ...]) -> Host:
     """Facts of this machine; ``HostError`` when it is no root on Debian with the programs that are needed."""
     if os.geteuid() != 0:
         raise HostError("building the lab's images needs root (overlay mounts, chroot); run it as root")
-    missing = sorted({package for program, package in PROGRAMS.items() if not shutil.which(program)})
-    if "apt" in missing:
+    if not shutil.which("apt-get"):
         raise HostError("building the lab's images needs a Debian machine (no apt-get here)")
-    if missing:
-        _install(missing)
+    install(PROGRAMS)
     machine = platform.machine()
     if machine not in ARCHITECTURES:
         raise HostError(f"no base images for {machine}; known: {', '.join(ARCHITECTURES)}")
     mirrors = _mirrors()
+    with ThreadPoolExecutor() as pool:
+        registry = pool.submit(_output, "npm", "config", "get", "registry")
+        sources = dict(zip(suites, pool.map(lambda suite: _sources(mirrors, suite), suites), strict=True))
     options = [line for line in _output("apt-config", "dump").splitlines() if line.startswith("Acquire::Check-")]
     return Host(
         architecture=ARCHITECTURES[machine],
-        sources={suite: _sources(mirrors, suite) for suite in suites},
+        sources=sources,
         apt_options=tuple(sorted(options)),
-        npm_registry=_output("npm", "config", "get", "registry").rstrip("/"),
+        npm_registry=registry.result().rstrip("/"),
         ca_digest=_ca_digest(),
     )
 
 
-def _install(packages: list[str]) -> None:
-    """Bring Debian packages to this machine, as every part of the lab does on demand."""
+def pip() -> list[str]:
+    """A pip that works here, as the start of a command; a venv made by uv has none, a bare Debian neither."""
+    for python in (sys.executable, "python3"):
+        if subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
+            return [python, "-m", "pip"]
+    install({"pip3": "python3-pip"})
+    return ["/usr/bin/python3", "-m", "pip"]
+
+
+def install(programs: dict[str, str]) -> None:
+    """Bring missing programs to this machine: ``{program: Debian package}``; ``HostError`` when apt cannot."""
+    packages = sorted({package for program, package in programs.items() if not shutil.which(program)})
+    if not packages:
+        return
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-qq", "--no-install-recommends", *packages]):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -126,7 +126,6 @@ def _node_environment(host: Host) -> dict[str, str]:
         "NODE_EXTRA_CA_CERTS": CA_BUNDLE,
         "SSL_CERT_FILE": CA_BUNDLE,
         "npm_config_registry": host.npm_registry,
-        "npm_config_nodedir": "/usr/local",
         "npm_config_update_notifier": "false",
         "YARN_NPM_REGISTRY_SERVER": host.npm_registry,
         "YARN_ENABLE_HARDENED_MODE": "false",

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +25,11 @@ KEPT = 3  # builds of one image that stay in the cache: worktrees side by side m
 def cache_folder() -> Path:
     """``$XDG_CACHE_HOME/twentyops-lab/images``, default below ``~/.cache``; outside the repository."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twentyops-lab" / "images"
+
+
+def _weight(recipe: Recipe) -> int:
+    """Order of building: most packages from outside first."""
+    return -len(recipe.npm) - len(recipe.pypi)
 
 
 @contextmanager
@@ -51,7 +57,11 @@ def build(names: tuple[str, ...] = ()) -> dict[str, tuple[Recipe, Path]]:
         if unknown := set(names) - set(known):
             raise ValueError(f"no such image: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
         builder = Builder(cache, host)
-        made = {name: (known[name], builder.image(known[name])) for name in names or known}
+        wanted = [known[name] for name in names or known]
+        # two at a time: one downloads while the other unpacks; the longest first
+        with ThreadPoolExecutor(2) as pool:
+            jobs = {recipe.name: pool.submit(builder.image, recipe) for recipe in sorted(wanted, key=_weight)}
+        made = {recipe.name: (recipe, jobs[recipe.name].result()) for recipe in wanted}
         for name, (recipe, _) in made.items():
             _prune(cache / "image", name, f"{name}-{recipe_key(recipe, host)}")
         for suite in SUITES:

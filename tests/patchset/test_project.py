@@ -18,7 +18,7 @@ STANDIN = HERE / "lab" / "standin"
 DOCKER = "packages/twenty-docker/twenty"
 
 # Ours, in the shape of Twenty's: same paths, same stage, same entrypoint function.
-MINI = {
+MINI: dict[str, str] = {
     f"{DOCKER}/Dockerfile": (
         "FROM node:24-alpine AS common-deps\nRUN yarn && make\n\n"
         "FROM node:24-alpine AS twenty\n"
@@ -43,7 +43,7 @@ MINI = {
 @pytest.fixture(scope="module")
 def patched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("project")
-    write_tree(root / "source", dict(MINI))
+    write_tree(root / "source", {**MINI})
     apply(root / "source", root / "out")
     return root / "out"
 
@@ -62,23 +62,28 @@ def test_patchset_fits_the_tree_and_knows_itself_again(source: Path, tmp_path: P
     assert plan(tmp_path / "out").already_patched
 
 
-def test_image_gets_the_scripts_late_and_the_label_last(patched: Path) -> None:
-    lines = (patched / DOCKER / "Dockerfile").read_text().splitlines()
-    before = MINI[f"{DOCKER}/Dockerfile"].splitlines()
-    assert [line for line in lines[:-4] if line not in before] == [
-        line for line in lines[:-4] if "cache" in line or "chown" in line
+@pytest.mark.parametrize("later", ["", "\n\n# more\nFROM twenty AS twenty-dev\nRUN dev\n"])
+def test_image_gets_the_scripts_late_and_the_label_last(tmp_path: Path, later: str) -> None:
+    name = f"{DOCKER}/Dockerfile"
+    write_tree(tmp_path / "source", {**MINI, name: MINI[name] + later})
+    apply(tmp_path / "source", tmp_path / "out")
+    text = (tmp_path / "out" / name).read_text()
+    assert text.endswith(later)
+    before = MINI[name].splitlines()
+    lines = text.removesuffix(later).splitlines()
+    assert [line for line in lines[:-3] if line not in before] == [
+        line for line in lines[:-3] if "cache" in line or "chown" in line
     ]
-    copy, argument, label, entrypoint = lines[-4:]
+    copy, argument, label = lines[-3:]
     assert copy.startswith("COPY --chmod=0755 ")
     assert copy.endswith(" /app/")
     assert (argument, label) == (
         "ARG TWENTYOPS_CONTENT_HASH",
         "LABEL org.opencontainers.image.revision=$TWENTYOPS_CONTENT_HASH",
     )
-    assert entrypoint == 'ENTRYPOINT ["/app/entrypoint.sh"]'
     for path in copy.split()[2:-1]:
-        assert (patched / path).is_file()
-    assert (patched / MARKER).is_file()
+        assert (tmp_path / "out" / path).is_file()
+    assert (tmp_path / "out" / MARKER).is_file()
 
 
 def test_what_we_add_carries_its_licence() -> None:
@@ -364,6 +369,20 @@ def test_state_is_told_by_the_data_source_of_twenty(tmp_path: Path, patched: Pat
     assert '"entities":[]' in options
     assert '"dropSchema":false' in options
     assert '"migrationsTableName":"t"' in options
+
+
+@NODE
+def test_data_source_that_is_nowhere_is_said_so(tmp_path: Path, patched: Path) -> None:
+    ask(tmp_path, patched)
+    shutil.move(tmp_path / "dist/src/database", tmp_path / "dist/database")
+    command = ["node", str(patched / DOCKER / "twentyops-migrations.cjs")]
+    environment = {"PATH": os.environ["PATH"], "APP_VERSION": "2.0.0", "ALL": '[{"name":"A"}]'}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "known\t1\n")
+    shutil.rmtree(tmp_path / "dist")
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "no data source in" in done.stderr
 
 
 @NODE

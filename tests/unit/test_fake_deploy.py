@@ -119,3 +119,10 @@ def test_unchanged_image_is_neither_built_nor_pushed(current: plan.Plan, monkeyp
 def test_deploy_without_image_stops_before_the_droplet_is_configured(current: plan.Plan) -> None:
     with pytest.raises(Exception, match="No hosts remaining"):
         run(world("debian-13"), image.known, configure.release)
+
+
+def test_containers_are_asked_for_by_the_names_of_the_typed_answer() -> None:
+    # .Id is known to the raw answer only: Docker then falls back to it, and there a created container has no Health at all
+    command = str(facts.ComposeServices().command(project="twenty"))
+    assert "{{.ID}}" in command
+    assert "{{.Id}}" not in command

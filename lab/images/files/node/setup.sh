@@ -21,6 +21,15 @@ chmod 755 /opt/yarn/bin/yarn.js /usr/local/lib/node_modules/npm/bin/*-cli.js \
   /usr/local/lib/node_modules/npm/node_modules/node-gyp/bin/node-gyp.js
 chown -R root:root /usr/local/lib/node_modules /usr/local/include/node /opt/yarn
 
+# node-gyp finds the headers where it would have put them after a download; a setting would make npm warn at every call
+node_version=$(node -p process.versions.node)
+for home in /root /home/node; do
+  mkdir -p "$home/.cache/node-gyp/$node_version"
+  ln -s /usr/local/include "$home/.cache/node-gyp/$node_version/include"
+  echo 99 > "$home/.cache/node-gyp/$node_version/installVersion"
+done
+chown -R node:node /home/node
+
 # libvips for sharp 0.32, from the npm packages that newer sharp uses; one library without dependencies of its own
 libvips=$(echo /mnt/npm/@img/sharp-libvips-linux-*)
 install -m 644 "$libvips"/lib/libvips-cpp.so.42 /usr/local/lib/

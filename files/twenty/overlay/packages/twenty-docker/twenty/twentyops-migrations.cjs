@@ -10,12 +10,14 @@
 // Exit code 1: it cannot be told, and why is on standard error.
 'use strict';
 
+const { existsSync } = require('node:fs');
 const { createRequire } = require('node:module');
 const net = require('node:net');
 const path = require('node:path');
 const { setTimeout: pause } = require('node:timers/promises');
 
-const DATA_SOURCE = './dist/src/database/typeorm/core/core.datasource';
+// Where versions of Twenty put their compiled data source.
+const DATA_SOURCES = ['./dist/src/database/typeorm/core/core.datasource', './dist/database/typeorm/core/core.datasource'];
 
 const REACH_WITHIN_MS = 15_000;
 
@@ -57,8 +59,10 @@ const tellState = async () => {
   // Resolved from Twenty's server package: the same TypeORM that its migrations use.
   const load = createRequire(path.join(process.cwd(), 'package.json'));
   const { DataSource, MigrationExecutor } = load('typeorm');
-  const upstream = Object.values(load(DATA_SOURCE)).find((value) => value instanceof DataSource);
-  if (!upstream) throw new Error(`${DATA_SOURCE} exports no data source`);
+  const file = DATA_SOURCES.find((path) => existsSync(`${path}.js`));
+  if (!file) throw new Error(`no data source in ${process.cwd()}; looked for ${DATA_SOURCES.join(', ')}`);
+  const upstream = Object.values(load(file)).find((value) => value instanceof DataSource);
+  if (!upstream) throw new Error(`${file} exports no data source`);
 
   // Without entities it opens in a fraction of a second; migrations and their table stay upstream's.
   const source = new DataSource({

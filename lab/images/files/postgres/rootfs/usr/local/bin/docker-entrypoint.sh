@@ -77,15 +77,16 @@ initialise() {
     rm -rf "$draft"
     mkdir -m 0700 "$draft"
     make_cluster "$draft"
-    sync
+    # initdb and the clean stop have written the rest through to the disk
+    sync "$draft"/*.conf
     touch "$draft/.complete"
-    sync
+    sync "$draft/.complete" "$draft"
   fi
   # PG_VERSION moves last: only with it the folder counts as a cluster
   find "$draft" -mindepth 1 -maxdepth 1 \! -name PG_VERSION \! -name .complete -exec mv -t "$PGDATA" '{}' +
-  sync
+  sync "$PGDATA"
   mv "$draft/PG_VERSION" "$PGDATA/"
-  sync
+  sync "$PGDATA"
   rm -rf "$draft"
   echo 'PostgreSQL init process complete; ready for start up.'
 }
