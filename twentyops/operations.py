@@ -23,7 +23,7 @@ from pyinfra.facts.apt import noninteractive_apt
 
 from twentyops import facts
 from twentyops.release import Manifest
-from twentyops.stack import HOME
+from twentyops.stack import HOME, SERVICES
 
 Commands = Generator[PyinfraCommand, None, None]
 
@@ -312,7 +312,7 @@ def compose_services(
     """Bring services of a Compose project to what a release's compose file says, and wait until they are healthy.
 
     Compared by config hash (the image digest is in it), state and health; only what differs is touched. Where a service does not become
-    healthy, its last log lines are shown and the previous release's container is put back.
+    healthy, its last log lines are shown and the previous release is put back as a whole.
 
     + directory: gives the release's directory with ``compose.yaml``
     + wanted: gives ``{service: config hash}``, the label that each container must carry
@@ -358,7 +358,7 @@ def _up(directory: str, services: list[str], timeout: int) -> str:
         f"  states=$(docker inspect --format '{{{{.State.Status}}}} {{{{if .State.Health}}}}{{{{.State.Health.Status}}}}{{{{end}}}} "
         f"{{{{.RestartCount}}}}' $({compose} ps --all --quiet {names})) || states=''; "
         f'  [ "$(echo "$states" | grep -c "^running healthy ")" = {len(services)} ] && exit 0; '
-        f"  if echo \"$states\" | awk '$NF >= 3 {{exit 1}}'; then :; else echo 'a container keeps dying'; exit 1; fi; "
+        f"  if echo \"$states\" | awk '!/^running healthy / && $NF >= 3 {{exit 1}}'; then :; else echo 'a container keeps dying'; exit 1; fi; "
         f'  [ "$(date +%s)" -ge "$end" ] && {{ echo "not healthy after {timeout} s"; exit 1; }}; '
         f"  sleep 0.3; "
         f"done"
@@ -386,7 +386,8 @@ def _describe_failure(project: str, path: str, services: list[str], previous: st
             lines += [f"  {service} | {line}" for line in logs.splitlines()]
     if not lines:
         lines = [f"  {line}" for line in output.splitlines()[-20:]]
-    lines += put_back(path, services, previous, timeout)
+    # all of them: earlier steps may have brought up the failed release's server already
+    lines += put_back(path, list(SERVICES), previous, timeout)
     lines.append("Next: mend the cause and deploy again | pyinfra inventory.py ops/status.py | docs/runbook/service-unhealthy.md")
     return "\n".join(lines)
 

@@ -25,7 +25,7 @@ COMMANDS = {
     "enabled units": "systemctl list-unit-files --no-legend --state=enabled | awk '{print $1}'",
     "running services": "systemctl list-units --no-legend --plain --type=service --state=running | awk '{print $1}' | grep -v ^user@",
     "failed units": "systemctl list-units --no-legend --plain --state=failed | awk '{print $1}'",
-    "volumes": "docker volume ls --format '{{.Name}} {{.Labels}}'",
+    "volumes": "docker volume ls --format '{{.Name}} {{.Driver}}'",
     "networks": "docker network ls --format '{{.Name}} {{.Driver}}'",
     "images": "docker images --digests --format '{{.Repository}} {{.Tag}}'",
     "databases": (

@@ -25,12 +25,14 @@ AT_WORK = {
     "Build ": r"npm ",
     "Images by digest": r"docker pull",
     "Caddyfile": r"caddy validate",
-    "Run postgres, redis": r"postgres: ",
+    "Run postgres, redis": r"compose .* up .*postgres",
     "Twenty's migrations": r"twentyops-migrat",
-    "Run server": r"node dist/src/main",
-    "Run worker": r"queue-worker",
+    "Run server": r"compose .* up .*server",
+    "Run worker": r"worker:prod",
     "Run caddy": r"caddy run",
 }
+POWER_CUT = ("Provision the droplet | Docker Engine, Compose, buildx", "Services | Run server")
+"""Here the droplet itself loses its power too."""
 HEADER = re.compile(r"--> Starting operation: (.+?) *$", re.MULTILINE)
 
 
@@ -58,19 +60,30 @@ def at_work(machine: Machine, pattern: str) -> bool:
     return any(re.search(pattern, command_of(pid)) for pid in cgroups.pids(machine.identity, machine.name))
 
 
-def kill_at_next(target: Target, killed: list[str]) -> bool:
-    """Run the deploy and kill it at the first operation that it was not killed at yet; False where it ended before."""
+def kill_at_next(target: Target, killed: list[str], only: str = "") -> bool:
+    """Run the deploy and kill it at the first operation that it was not killed at yet; False where it ended before.
+
+    ``only``: beginning of the names of the operations that count.
+    """
+
+    def new(text: str) -> list[str]:
+        return [name for name in begun(text) if name not in killed and name.startswith(only)]
+
     builder, began = target.lab.machine("killed-builder"), time.monotonic()
     with driver.Background(target) as deploy:
-        if not deploy.until(lambda text: set(begun(text)) - set(killed), "an operation that was not killed yet"):
+        if not deploy.until(new, "an operation that was not killed yet"):
             return False
-        now = next(name for name in begun(deploy.text) if name not in killed)
+        now = new(deploy.text)[0]
         killed.append(now)
         pattern = next((p for name, p in AT_WORK.items() if f"| {name}" in now), None)
         if pattern:
             machine = builder if re.search(r"builder|Image \| B", now) else target.droplet
             deploy.until(lambda text: begun(text)[-1] != now or at_work(machine, pattern), f"work at {now}")
+        if now in POWER_CUT:
+            target.droplet.kill()
         deploy.kill()
+        if now in POWER_CUT:
+            target.droplet.up()
         print(f"{time.monotonic() - began:6.1f} s  killed at {now}{' while at work' if pattern else ''}")
     return True
 
@@ -81,6 +94,11 @@ def test_killed_at_every_operation_and_run_again(target: Target, bookworm: Deplo
         assert len(killed) < 100
     everything = {plain(name) for name in bookworm.first.operations}
     assert everything <= set(killed), f"never killed at {everything - set(killed)}"
+    end_well(target)
+
+
+def end_well(target: Target) -> None:
+    """Run the deploy to its end, then again without a change."""
     last = target.run()
     assert last.exit_code == 0, last
     assert last.counts[1] == 0
@@ -105,3 +123,30 @@ def test_builder_is_as_one_that_was_never_killed(target: Target, bookworm: Deplo
     builder = target.lab.machine("killed-builder")
     listing = "dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\\n'; dpkg --audit; find /etc/docker /root/.docker/config.json -printf '%p %m\\n'"
     assert builder.ssh(listing).stdout == bookworm.builder.ssh(listing).stdout
+
+
+SMALLER = {
+    "POSTGRES_MEMORY_MB": "500",
+    "REDIS_MEMORY_MB": "150",
+    "SERVER_MEMORY_MB": "1200",
+    "WORKER_MEMORY_MB": "1000",
+    "CADDY_MEMORY_MB": "90",
+}
+
+
+def test_killed_while_containers_are_replaced(target: Target) -> None:
+    """A second release over the first, every container made anew, killed at each step; then the first release again."""
+    before = final_state.of(target.droplet)
+    changed, killed = target.having(**SMALLER), list[str]()
+    while kill_at_next(changed, killed, only="Services | Run "):
+        assert len(killed) < 10
+    assert len(killed) == 4
+    end_well(changed)
+    limits = {name: c["HostConfig"]["Memory"] >> 20 for name, c in driver.inspect(target.droplet).items()}
+    assert limits == {f"twenty-{name.split('_')[0].lower()}-1": int(size) for name, size in SMALLER.items()}
+    end_well(target)
+    after = final_state.of(target.droplet)
+    assert final_state.half_done(after) == []
+    releases = re.compile("/opt/twenty/releases/(?!RELEASE)")
+    after["files"] = [line for line in after["files"] if not releases.match(line)]
+    assert final_state.differences(before, after) == []
