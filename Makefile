@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 VENV := .venv
 PY := $(VENV)/bin/python
+UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv),$(VENV)-uv/bin/uv)
 
 .PHONY: help rehearse rehearse-down test fmt lint bench lock
@@ -10,7 +11,8 @@ help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 $(VENV)-uv/bin/uv:
-	python3 -m venv $(VENV)-uv && $(VENV)-uv/bin/pip install --quiet uv
+	@python3 -m venv $(VENV)-uv || { echo 'make: python3 has no venv module; as root: apt-get install python3-venv'; exit 1; }
+	$(VENV)-uv/bin/pip install --quiet uv==$(UV_VERSION)
 
 $(VENV)/.ok: requirements.lock pyproject.toml | $(filter $(VENV)-uv/bin/uv,$(UV))
 	$(UV) venv --quiet --allow-existing --python '>=3.11' $(VENV)

@@ -9,10 +9,10 @@ from pathlib import Path
 from lab import state
 from lab.identity import PROJECT, LabError
 from lab.world import BUILDER, DROPLET, Lab
+from twentyops.settings import PRODUCTION_HOST
 
 STANDIN = PROJECT / "lab" / "standin"
 VERSION = "1.11.0"
-PRODUCTION = "167.99.20.94"
 
 
 def source() -> str:
@@ -66,7 +66,7 @@ def values(lab: Lab) -> dict[str, str]:
         "CLERK_WEBHOOK_SECRET": lab.clerk.secrets["webhook_secret"],
         "CLERK_WEBHOOK_URL": lab.webhook_url,
     }
-    if found["DROPLET_HOST"] == PRODUCTION or PRODUCTION in found["SERVER_URL"]:
+    if found["DROPLET_HOST"] == PRODUCTION_HOST or PRODUCTION_HOST in found["SERVER_URL"]:
         raise LabError("the lab would deploy to the production address: refused")
     return found
 

@@ -29,7 +29,9 @@ class HostState(FactBase[dict[str, Any]]):
             'echo "docker=$(command -v docker || true)"; '
             'echo "container=$(systemd-detect-virt --container 2>/dev/null | grep -v none)"; '
             'echo "architecture=$(dpkg --print-architecture 2>/dev/null)"; '
-            "apt-get indextargets --format 'mirror=$(REPO_URI)' 'Codename: *' 2>/dev/null | grep -v -- -security | grep -v docker | head -n 1; "
+            # works before any list was downloaded, and for every form of the sources
+            "apt-get update --print-uris 2>/dev/null "
+            "| sed -n \"s|^'\\(.*\\)/dists/$VERSION_CODENAME/InRelease'.*|mirror=\\1|p\" | head -n 1; "
             'ss -Hltnp 2>/dev/null | awk \'{n=split($4,a,":"); print "listener=" a[n] " " $6}\'; true'
         )
 

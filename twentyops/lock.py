@@ -72,11 +72,13 @@ def read() -> dict[str, Any] | None:
     _, text = ops.remote(f"cat {PATH} 2>/dev/null || true")
     if not text.strip():
         return None
+    damaged = {"who": "unknown (damaged file)", "started": 0, "expires": 0}
     try:
-        lock: dict[str, Any] = json.loads(text)
-        return lock
+        lock = json.loads(text)
     except ValueError:
-        return {"who": "unknown (damaged file)", "expires": 0}
+        return damaged
+    whole = isinstance(lock, dict) and isinstance(lock.get("who"), str)
+    return lock if whole and all(isinstance(lock.get(name), int) for name in ("started", "expires")) else damaged
 
 
 def acquire(minutes: int) -> str | None:

@@ -19,7 +19,7 @@ CLOCK_TOLERANCE_S = 30
 def droplet(state: dict[str, Any], settings: Settings) -> list[Problem]:
     """What is wrong with the droplet. ``state`` as ``facts.HostState`` gives it."""
     name = f"droplet {settings.droplet_host}"
-    problems = _system(name, state)
+    problems = _system(name, state, settings)
     wanted = sum(settings.memory_limits.values()) + settings.reserved_memory_mb
     if wanted > state["memory_mb"]:
         sizes = ", ".join(f"{k} {v}" for k, v in settings.memory_limits.items())
@@ -56,7 +56,7 @@ def builder(state: dict[str, Any], settings: Settings, must_build: bool) -> list
                 Problem(name, "has no Docker: install Docker Engine with buildx here, or name another machine in BUILDER_HOST")
             ]
         return []
-    problems = _system(name, state)
+    problems = _system(name, state, settings)
     if must_build and state["memory_mb"] < BUILD_MEMORY_MB:
         problems.append(
             Problem(
@@ -72,12 +72,18 @@ def builder(state: dict[str, Any], settings: Settings, must_build: bool) -> list
     return problems
 
 
-def _system(name: str, state: dict[str, Any]) -> list[Problem]:
+def _system(name: str, state: dict[str, Any], settings: Settings) -> list[Problem]:
     problems = []
     system, version = state.get("os", "?"), state.get("os_version", "?")
     if version not in SUPPORTED.get(system, ()):
         known = "Debian 12 and 13, Ubuntu 22.04 and 24.04"
         problems.append(Problem(name, f"runs {system} {version}; supported are {known}: rebuild it with one of these"))
+    if (system, version) == ("debian", "12") and settings.docker_packages == "distribution" and not state.get("mirror"):
+        problems.append(
+            Problem(
+                name, "its apt sources name no mirror of Debian bookworm, from which Docker would come: add one to sources.list"
+            )
+        )
     if state.get("machine") not in {"x86_64", "aarch64"}:
         problems.append(Problem(name, f"is a {state.get('machine')} machine; Twenty's image needs x86_64 or aarch64"))
     offset = abs(state["epoch"] - time.time())

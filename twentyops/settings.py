@@ -68,8 +68,12 @@ def _prefixed(prefix: str, source: str, pattern: str) -> AfterValidator:
 
 
 def _url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(value)
+        whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets without an address, a port that is none
+        whole = False
+    if not whole:
         raise ValueError("give a full address such as http://203.0.113.7 or https://crm.example.com")
     if parts.path.strip("/") or parts.query or parts.fragment or parts.username:
         raise ValueError("give the origin only: scheme, host and perhaps port, no path")
@@ -302,9 +306,8 @@ NEUTRAL = {
 def _inconsistencies(s: Settings, refused: set[str]) -> list[Problem]:
     """What single values cannot show: settings that contradict each other, but for those refused already."""
     found = []
-    url = urlsplit(s.public_url)
     try:
-        _url(s.public_url)
+        url = urlsplit(_url(s.public_url))
         bare_address = _is_address(url.hostname or "")
         if url.hostname in {"localhost", "127.0.0.1", "::1"}:
             found.append(

@@ -54,6 +54,11 @@ def env_files(settings: Settings, secrets: Mapping[str, str]) -> dict[str, dict[
     twenty = {
         "NODE_ENV": "production",
         "PG_DATABASE_URL": database,
+        # for psql in health checks and migrations: an address with a password in it would show in every process list
+        "PGHOST": "postgres",
+        "PGUSER": DATABASE,
+        "PGDATABASE": DATABASE,
+        "PGPASSWORD": secrets["twenty_database_password"],
         "REDIS_URL": "redis://redis:6379",
         "APP_SECRET": secrets["app_secret"],
         "SERVER_URL": s.public_url,

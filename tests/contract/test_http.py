@@ -25,6 +25,15 @@ def test_health_without_z_is_no_route_but_the_page(target: Target) -> None:
     assert answer.headers["content-type"].startswith("text/html")
 
 
+@pytest.fixture
+def inside(target: Target) -> None:
+    """The server itself answers; our proxy keeps what is below /healthz from the outside."""
+    answer = target.http.get("/healthz/database")
+    if (answer.status_code, answer.content) == (404, b""):
+        pytest.skip("asked through the proxy, which does not pass /healthz/* on; give the server's own address")
+
+
+@pytest.mark.usefixtures("inside")
 @pytest.mark.parametrize("indicator", ["database", "redis", "worker"])
 def test_health_of_one_part_is_told_by_name(target: Target, indicator: str) -> None:
     answer = target.http.get(f"/healthz/{indicator}")
@@ -32,6 +41,7 @@ def test_health_of_one_part_is_told_by_name(target: Target, indicator: str) -> N
     assert answer.json()["details"][indicator]["status"] == "up"
 
 
+@pytest.mark.usefixtures("inside")
 def test_health_of_an_unknown_part_is_a_bad_request(target: Target) -> None:
     assert target.http.get("/healthz/nothing").status_code == 400
 

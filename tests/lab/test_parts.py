@@ -19,6 +19,7 @@ from lab import __main__ as cli
 from lab import cgroups, host, machine, names, network, rehearse, rootfs, settings, state, tls
 from lab.identity import Identity, LabError
 from lab.world import quiet
+from twentyops.settings import PRODUCTION_HOST
 
 LAB = Identity("some-lab")
 NETWORK = network.Network(LAB, 7)
@@ -331,10 +332,10 @@ def test_settings_survive_the_file() -> None:
 
 
 def test_settings_of_the_caller_never_reach_the_deploy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DROPLET_HOST", settings.PRODUCTION)
-    monkeypatch.setenv("SERVER_URL", f"http://{settings.PRODUCTION}")
+    monkeypatch.setenv("DROPLET_HOST", PRODUCTION_HOST)
+    monkeypatch.setenv("SERVER_URL", f"http://{PRODUCTION_HOST}")
     environ = rehearse.environment(Path("/lab/settings.env"))
-    assert not any(settings.PRODUCTION in value for value in environ.values())
+    assert not any(PRODUCTION_HOST in value for value in environ.values())
     assert environ["TWENTYOPS_ENV_FILE"] == "/lab/settings.env"
     assert environ["TWENTYOPS_LAB"] == "1"
 

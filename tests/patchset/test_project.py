@@ -202,6 +202,18 @@ def test_missing_database_address(world: World) -> None:
     assert world.calls == []
 
 
+def test_psql_gets_no_password_as_an_argument(world: World) -> None:
+    entrypoint = world.root / "entrypoint.sh"
+    ask = """    there=$(psql -tAc "select 'a b'" "${PG_DATABASE_URL}")\n    yarn database:setup"""
+    entrypoint.write_text(entrypoint.read_text().replace("    yarn database:setup", ask))
+    write_tree(world.root, {"bin/psql*": FAKE})
+    address = {"PGHOST": "db", "PGUSER": "u", "PGDATABASE": "x"}
+    assert world.run(PGPASSWORD="hidden-password", **address)[0] == 0
+    assert [call for call in world.calls if "psql" in call] == ["psql -tAc select 'a b'"]
+    assert world.run()[0] == 0
+    assert world.calls.count("psql -tAc select 'a b' postgres://u:hidden-password@db/x") == 1, "without PGPASSWORD as upstream"
+
+
 def test_service_out_of_reach_stops_before_the_upgrade(world: World) -> None:
     world.says("state_reach", "echo 'Redis is out of reach' >&2; exit 1")
     code, output = world.run()

@@ -4,31 +4,40 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from lab.machine import Machine
+from lab.settings import STANDIN
 from lab.world import Lab, leftovers
 from tests.rehearsal.driver import Run, Target
+from tests.rehearsal.secrets import Processes
 
 BareDroplet = Callable[..., Target]
 
 
 @dataclass(frozen=True)
 class Deployed:
-    """The lab's own droplet after its first deploy; ``was_bare`` unless the lab was there before."""
+    """A droplet after its first deploy, and that deploy. ``was_bare``: it was the first, with nothing built yet."""
 
     target: Target
     first: Run
+    processes: Processes
     was_bare: bool
 
     @property
     def droplet(self) -> Machine:
         return self.target.droplet
+
+    @property
+    def builder(self) -> Machine:
+        return self.target.lab.builder
 
 
 @pytest.fixture(scope="session")
@@ -54,10 +63,23 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 
 @pytest.fixture(scope="session")
 def deployed(lab: Lab) -> Deployed:
-    """The first deploy of the session: builds the image, which all later ones find."""
+    """The first deploy of the session, as talkative as it can be and watched: builds the image, which all later ones find."""
     target = Target(lab, lab.droplet)
     was_bare = lab.droplet.ssh("test -e /opt/twenty", check=False).returncode != 0
-    return Deployed(target, target.run(timeout=1500), was_bare)
+    with Processes() as processes:
+        run = target.run("deploy.py", "-y", "-vvv", "--diff", timeout=1500)
+    return Deployed(target, run, processes, was_bare)
+
+
+@pytest.fixture(scope="session")
+def bookworm(lab: Lab, deployed: Deployed) -> Deployed:
+    """A plain deploy to a bare Debian 12. Nobody changes it afterwards: it is the state that a killed deploy must reach."""
+    if "bookworm" in lab.machines:
+        lab.remove_droplet("bookworm")
+    target = Target(lab, lab.add_droplet("bookworm", "bookworm"))
+    with Processes() as processes:
+        run = target.run(timeout=1500)
+    return Deployed(target, run, processes, was_bare=True)
 
 
 @pytest.fixture
@@ -73,3 +95,12 @@ def bare(lab: Lab) -> Iterator[BareDroplet]:
     for name in made:
         if name in lab.machines:
             lab.remove_droplet(name)
+
+
+def standin_copy(directory: Path, mark: str) -> Path:
+    """A copy of the stand-in that differs in its style sheet, so that an image of its own is built, for most of it from cache."""
+    copy = directory / "twenty"
+    shutil.copytree(STANDIN, copy, ignore=shutil.ignore_patterns("node_modules"))
+    with (copy / "packages/twenty-front/src/style.css").open("a") as style:
+        style.write(f"\n/* {mark} */\n")
+    return copy

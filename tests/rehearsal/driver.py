@@ -73,6 +73,10 @@ class Target:
         """The same with further settings changed."""
         return replace(self, changes={**self.changes, **changes})
 
+    def building_on(self, builder: Machine) -> Target:
+        """The same with another builder."""
+        return self.having(BUILDER_HOST=builder.address, BUILDER_HOST_KEY=builder.host_key())
+
     def settings(self) -> dict[str, str]:
         """Every setting of a run against this target."""
         here = {

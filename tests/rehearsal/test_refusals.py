@@ -67,6 +67,7 @@ def refused(target: Target) -> Refusal:
             {"SERVER_URL": "http://localhost:3000", "CLERK_WEBHOOK_URL": None},
             ["SERVER_URL", "not reachable for visitors; give the droplet's public address"],
         ),
+        ({"SERVER_URL": "http://10.77.0.1:http", "CLERK_WEBHOOK_URL": None}, ["SERVER_URL", "give a full address such as"]),
         ({"DROPLET_HOST_KEY": ""}, ["DROPLET_HOST_KEY", "ssh-keyscan -t ed25519"]),
         ({"DROPLET_SSH_KEY": "/nonexistent/key"}, ["DROPLET_SSH_KEY", "no file at /nonexistent/key", "ssh-keygen"]),
     ],

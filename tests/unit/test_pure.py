@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,7 @@ IMAGES = {name: f"r.example.com/{name}@sha256:{'0' * 64}" for name in ("postgres
 SECRETS = {name: name[0] * 64 for name in stack.SECRETS}
 HOST = {
     "os": "debian", "os_version": "13", "codename": "trixie", "machine": "x86_64", "memory_mb": 3900, "disk_mb": 40_000,
-    "listeners": {22: "sshd"}, "docker": "/usr/bin/docker",
+    "listeners": {22: "sshd"}, "docker": "/usr/bin/docker", "mirror": "http://mirror.example/debian",
 }  # fmt: skip
 
 
@@ -49,6 +50,7 @@ def test_a_four_gigabyte_droplet_is_enough_for_the_defaults() -> None:
         ({"listeners": {80: "nginx"}}, "port 80 is taken by nginx"),
         ({"os": "alpine", "os_version": "3.20"}, "supported are Debian 12 and 13"),
         ({"os": "debian", "os_version": "11"}, "supported are Debian 12 and 13"),
+        ({"os": "debian", "os_version": "12", "mirror": ""}, "no mirror of Debian bookworm"),
         ({"machine": "riscv64"}, "riscv64"),
         ({"epoch": 1_600_000_000}, "clock"),
     ],
@@ -105,6 +107,13 @@ def test_each_container_gets_only_what_it_reads() -> None:
     everything = {value for values in files.values() for value in values.values()}
     assert not {GOOD["REGISTRY_PASSWORD"]} & everything
     assert "POSTGRES_PASSWORD" not in files["server"]
+
+
+def test_no_password_stands_in_a_command_that_process_lists_show() -> None:
+    compose = yaml.safe_load(stack.compose_file(settings(), IMAGES, SECRETS))
+    for service in compose["services"].values():
+        assert "URL" not in json.dumps([service.get("command"), service["healthcheck"]])
+    assert stack.env_files(settings(), SECRETS)["server"]["PGPASSWORD"] == SECRETS["twenty_database_password"]
 
 
 def test_redis_never_evicts_and_stays_below_its_container() -> None:

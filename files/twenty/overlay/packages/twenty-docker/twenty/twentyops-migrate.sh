@@ -58,6 +58,18 @@ twentyops_errors() {
     grep -E "ERROR.*\[$1\]" "$twentyops_log" | head -n 5
 }
 
+# Upstream gives psql the database's address as an argument, and with it the password to everybody who lists processes.
+# Where the deploy has set PGHOST, PGUSER, PGPASSWORD and PGDATABASE, psql takes the same from there.
+psql() {
+    if [ -n "${PGPASSWORD:-}" ]; then
+        for twentyops_argument in "$@"; do
+            shift
+            [ "$twentyops_argument" = "$PG_DATABASE_URL" ] || set -- "$@" "$twentyops_argument"
+        done
+    fi
+    command psql "$@"
+}
+
 command -v setup_and_migrate_db >/dev/null 2>&1 ||
     twentyops_stop 70 "start it through the image's entrypoint: docker run IMAGE twentyops-migrate"
 twentyops_version=$(printf '%s' "${APP_VERSION:-}" | tr '\n' ' ')

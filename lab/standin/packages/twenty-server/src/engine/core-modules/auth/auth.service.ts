@@ -292,14 +292,12 @@ export const createApiKey = async (
   const expiresAt = new Date(input.expiresAt);
   if (Number.isNaN(expiresAt.getTime())) throw apiError('BAD_USER_INPUT', 'expiresAt must be a date');
   return inTransaction(async (client) => {
-    const role = await client.query<{ canBeAssignedToApiKeys: boolean }>(
-      'SELECT "canBeAssignedToApiKeys" FROM "core"."role" WHERE "id" = $1 AND "workspaceId" = $2',
+    const role = await client.query(
+      'SELECT 1 FROM "core"."role" WHERE "id" = $1 AND "workspaceId" = $2',
       [input.roleId, workspaceId],
     );
     if (!role.rows[0]) throw apiError('BAD_USER_INPUT', `Role ${input.roleId} not found in this workspace`);
-    if (!role.rows[0].canBeAssignedToApiKeys) {
-      throw apiError('BAD_USER_INPUT', `Role ${input.roleId} cannot be assigned to API keys`);
-    }
+    // like upstream, which does not look at the role's canBeAssignedToApiKeys here
     const { rows } = await client.query(
       'INSERT INTO "core"."apiKey" ("name", "expiresAt", "workspaceId") VALUES ($1, $2, $3) RETURNING *',
       [input.name, expiresAt, workspaceId],
