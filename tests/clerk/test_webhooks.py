@@ -197,6 +197,7 @@ def test_redirects_silence_and_closed_doors_are_failures(world: World, receiver:
     attempts = world.control.messages("user.updated")[0]["attempts"]
     assert [a["status"] for a in attempts] == [301, None, 200]
     assert attempts[1]["error"] == "no answer in 0.2 s"
+    receiver.server.shutdown()
     receiver.server.server_close()
     sent = world.control.send_webhook("user.updated", {"id": "user_x"})
     assert sent["status"] is None
