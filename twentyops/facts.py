@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from typing import Any
 
@@ -119,7 +120,9 @@ class ComposeServices(FactBase[dict[str, dict[str, str]]]):
     """Containers of one Compose project.
 
     Returns ``{service: {id, image, config_hash, state, health}}``: ``image`` as the container names it, ``config_hash`` our
-    label (stack.service_hashes), ``health`` one of healthy, unhealthy, starting or empty. Source: docker inspect.
+    label (stack.service_hashes), ``health`` one of healthy, unhealthy, starting or empty. Where a service has two containers
+    (compose was killed while it replaced one), ``config_hash`` is empty, so that compose is asked to tidy up.
+    Source: docker ps, one answer of the daemon: a container that comes or goes meanwhile cannot make it fail.
     """
 
     default = dict
@@ -128,22 +131,29 @@ class ComposeServices(FactBase[dict[str, dict[str, str]]]):
         return "docker"
 
     def command(self, project: str) -> StringCommand:
-        fields = (
-            '{{index .Config.Labels "com.docker.compose.service"}}\t{{.ID}}\t{{.Config.Image}}\t'
-            '{{index .Config.Labels "twentyops.config"}}\t{{.State.Status}}\t'
-            '{{if .State.Health}}{{.State.Health.Status}}{{end}}\t{{index .Config.Labels "com.docker.compose.oneoff"}}'
+        labels = ("com.docker.compose.service", "com.docker.compose.oneoff", "twentyops.config")
+        fields = "\t".join(
+            [*(f'{{{{.Label "{label}"}}}}' for label in labels), "{{.ID}}", "{{.Image}}", "{{.State}}", "{{.Status}}"]
         )
         return StringCommand(
-            "docker ps --all --quiet --filter", QuoteString(f"label=com.docker.compose.project={project}"),
-            "| xargs --no-run-if-empty docker inspect --format", QuoteString(fields),
+            "docker ps --all --no-trunc --filter", QuoteString(f"label=com.docker.compose.project={project}"),
+            "--format", QuoteString(fields),
         )  # fmt: skip
 
     def process(self, output: list[str]) -> dict[str, dict[str, str]]:
-        services = {}
+        services: dict[str, dict[str, str]] = {}
         for line in output:
-            service, *values, oneoff = line.split("\t")
-            if oneoff != "True":
-                services[service] = dict(zip(("id", "image", "config_hash", "state", "health"), values, strict=True))
+            service, oneoff, config_hash, container, image, state, status = line.split("\t")
+            if oneoff == "True":
+                continue
+            health = re.search(r"\((?:health: )?(healthy|unhealthy|starting)\)", status)
+            services[service] = {
+                "id": container,
+                "image": image,
+                "config_hash": "" if service in services else config_hash,
+                "state": state,
+                "health": health[1] if health else "",
+            }
         return services
 
 

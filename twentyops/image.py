@@ -21,12 +21,13 @@ WORK = "/var/lib/twentyops/build"
 BUILD_TIMEOUT_S = 5400
 VISIBLE = r"^(#[0-9]+ (\[|DONE|ERROR|CACHED|exporting|naming|writing|pushing|importing)|ERROR|error:| > )"
 CAUSES = (
-    (r"no space left on device|ENOSPC", "the builder's disk is full: docker builder prune, or a larger disk"),
+    (r"(?i)no space left on device|ENOSPC", "the builder's disk is full: docker builder prune, or a larger disk"),
     (
         r"exit code: 137|JavaScript heap out of memory|signal: killed|Killed$|oom-kill|cannot allocate memory|exit code: 134",
         "the build ran out of memory: the front build needs about 8 GB; name a larger machine in BUILDER_HOST",
     ),
     (r"401 Unauthorized|unauthorized|denied", "the registry refused the builder: check REGISTRY_USERNAME and REGISTRY_PASSWORD and their rights"),
+    (r"(?i)operation is unsupported|405 method not allowed|readonly", "the registry takes no pushes: is it read-only, or may REGISTRY_USERNAME only read there?"),
     (r"(dial tcp|lookup|getaddrinfo|ECONNREFUSED|ETIMEDOUT|i/o timeout|TLS handshake)", "the builder could not reach a registry: check its network and DNS, then deploy again"),
     (r"failed to solve", "a step of the Dockerfile failed: the lines above are its output"),
 )  # fmt: skip

@@ -356,7 +356,7 @@ def _up(directory: str, services: list[str], timeout: int) -> str:
         f"end=$(($(date +%s) + {timeout})); "
         f"while :; do "
         f"  states=$(docker inspect --format '{{{{.State.Status}}}} {{{{if .State.Health}}}}{{{{.State.Health.Status}}}}{{{{end}}}} "
-        f"{{{{.RestartCount}}}}' $({compose} ps --all --quiet {names})) || exit 1; "
+        f"{{{{.RestartCount}}}}' $({compose} ps --all --quiet {names})) || states=''; "
         f'  [ "$(echo "$states" | grep -c "^running healthy ")" = {len(services)} ] && exit 0; '
         f"  if echo \"$states\" | awk '$NF >= 3 {{exit 1}}'; then :; else echo 'a container keeps dying'; exit 1; fi; "
         f'  [ "$(date +%s)" -ge "$end" ] && {{ echo "not healthy after {timeout} s"; exit 1; }}; '
@@ -472,8 +472,18 @@ def repaired_packages() -> Commands:
     if not host.get_fact(facts.InterruptedPackages):
         host.noop("nothing was interrupted")
         return
-    yield StringCommand("DEBIAN_FRONTEND=noninteractive dpkg --force-confold --configure --pending")
-    yield StringCommand(noninteractive_apt("install --fix-broken"))
+    # apt waits for whoever is still at work (an upgrade, or apt of a deploy whose control machine died) and then tells whether
+    # anything was interrupted; dpkg itself does not wait
+    mend = noninteractive_apt("install --fix-broken")
+    configure = "DEBIAN_FRONTEND=noninteractive dpkg --force-confold --configure --pending"
+    yield StringCommand(f"{mend} || {{ {configure} && {mend}; }}", _timeout=1200)
+
+
+UPDATE_LISTS = (
+    "export LC_ALL=C; end=$(($(date +%s) + 300)); until out=$(apt-get -q update 2>&1); do "
+    'echo "$out" | grep -q "Could not get lock" && [ "$(date +%s)" -lt "$end" ] || { echo "$out" >&2; exit 1; }; sleep 1; done'
+)
+"""apt waits for other packages' work, but not for another update of the lists, which a new server makes after its first boot."""
 
 
 @operation()
@@ -487,7 +497,7 @@ def installed_packages(packages: tuple[str, ...]) -> Commands:
     if not missing:
         host.noop(f"{len(packages)} packages are installed")
         return
-    yield StringCommand(noninteractive_apt("update"))
+    yield StringCommand("sh -c", QuoteString(UPDATE_LISTS), _timeout=600)
     yield StringCommand(noninteractive_apt("install --no-install-recommends"), *missing, _timeout=1200)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.command import wait_until
 from lab.machine import Machine
 from lab.settings import STANDIN
 from lab.world import Lab, leftovers
@@ -20,6 +21,14 @@ from tests.rehearsal.driver import Run, Target
 from tests.rehearsal.secrets import Processes
 
 BareDroplet = Callable[..., Target]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two halves that may run side by side (pytest-xdist), each with a lab of its own."""
+    for item in items:
+        if "tests/rehearsal/" in str(item.path):
+            half = "debian-12" if "bookworm" in getattr(item, "fixturenames", ()) else "debian-13"
+            item.add_marker(pytest.mark.xdist_group(f"rehearsal-{half}"))
 
 
 @dataclass(frozen=True)
@@ -71,12 +80,27 @@ def deployed(lab: Lab) -> Deployed:
     return Deployed(target, run, processes, was_bare)
 
 
+APT_AT_WORK = """
+import fcntl, time
+held = [open(path, "w") for path in ("/var/lib/apt/lists/lock", "/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock")]
+for file in held:
+    fcntl.lockf(file, fcntl.LOCK_EX)
+time.sleep(20)
+"""
+
+
 @pytest.fixture(scope="session")
-def bookworm(lab: Lab, deployed: Deployed) -> Deployed:
-    """A plain deploy to a bare Debian 12. Nobody changes it afterwards: it is the state that a killed deploy must reach."""
+def bookworm(lab: Lab) -> Deployed:
+    """A plain deploy to a bare Debian 12, whose own first update of the packages is still at work, as on a new server.
+
+    Nobody changes it afterwards: it is the state that a killed deploy must reach.
+    """
     if "bookworm" in lab.machines:
         lab.remove_droplet("bookworm")
     target = Target(lab, lab.add_droplet("bookworm", "bookworm"))
+    target.droplet.ssh("cat > /run/apt-at-work.py", input=APT_AT_WORK)
+    target.droplet.ssh("systemd-run --quiet --unit=apt-at-work python3 /run/apt-at-work.py")
+    wait_until(lambda: target.droplet.ssh("apt-get -q update", check=False).returncode, 10, "apt is not busy")
     with Processes() as processes:
         run = target.run(timeout=1500)
     return Deployed(target, run, processes, was_bare=True)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.test_settings import GOOD
-from twentyops import distributions, image, lock, preflight, release, stack
+from twentyops import distributions, facts, image, lock, preflight, release, stack
 from twentyops.registry import ImageRef
 from twentyops.settings import Settings, load
 
@@ -204,6 +204,8 @@ def test_lock_counts_until_its_time_is_over_or_its_process_is_gone() -> None:
     ("log", "part"),
     [
         ("#9 ERROR: write /x: no space left on device", "disk is full"),
+        ("#9 0.1 cat: write error: No space left on device", "disk is full"),
+        ("unsupported: The operation is unsupported.", "the registry takes no pushes"),
         ("#9 FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", "ran out of memory"),
         ('process "/bin/sh -c npx nx build" did not complete successfully: exit code: 137', "ran out of memory"),
         ("denied: requested access to the resource is denied", "REGISTRY_USERNAME"),
@@ -255,3 +257,21 @@ def test_docker_from_its_own_repository() -> None:
 @pytest.mark.parametrize(("memory", "swap"), [(1000, 2000), (2048, 4096), (4000, 4000), (32_000, 8192)])
 def test_swap_is_sized_to_memory(memory: int, swap: int) -> None:
     assert distributions.swap_mb(memory) == swap
+
+
+def test_compose_services_are_read_from_what_docker_ps_says() -> None:
+    rows = [
+        ("postgres", "False", "h1", "c1", "r/postgres@sha256:0", "running", "Up 3 minutes (healthy)"),
+        ("server", "False", "h2", "c2", "r/crm@sha256:1", "running", "Up 2 seconds (health: starting)"),
+        ("worker", "False", "h3", "c3", "r/crm@sha256:1", "exited", "Exited (137) 2 seconds ago"),
+        ("migrate", "True", "", "c4", "r/crm@sha256:1", "running", "Up 1 second"),
+        ("caddy", "False", "h5", "c5", "r/caddy@sha256:2", "running", "Up 3 minutes (unhealthy)"),
+        ("caddy", "False", "h5", "c6", "r/caddy@sha256:2", "created", "Created"),
+    ]
+    found = facts.ComposeServices().process(["\t".join(row) for row in rows])
+    assert {name: (s["id"], s["config_hash"], s["state"], s["health"]) for name, s in found.items()} == {
+        "postgres": ("c1", "h1", "running", "healthy"),
+        "server": ("c2", "h2", "running", "starting"),
+        "worker": ("c3", "h3", "exited", ""),
+        "caddy": ("c6", "", "created", ""),
+    }

@@ -1,0 +1,107 @@
+"""A deploy that is killed, whenever it is, and run again ends where one that was never killed ends."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from lab import cgroups
+from lab.machine import Machine
+from lab.process import command_of
+from lab.world import Lab
+from tests.rehearsal import driver, final_state
+from tests.rehearsal.conftest import Deployed, standin_copy
+from tests.rehearsal.driver import Target
+
+# What shows on the host that an operation is in the middle of its work: then it is killed. The others are killed as they begin.
+AT_WORK = {
+    "Base packages": r"dpkg .*--(unpack|configure)",
+    "Docker Engine, Compose, buildx": r"dpkg .*--(unpack|configure)",
+    "Docker runs with our limits": r"^/usr/s?bin/dockerd",
+    "Build ": r"npm ",
+    "Images by digest": r"docker pull",
+    "Caddyfile": r"caddy validate",
+    "Run postgres, redis": r"postgres: ",
+    "Twenty's migrations": r"twentyops-migrat",
+    "Run server": r"node dist/src/main",
+    "Run worker": r"queue-worker",
+    "Run caddy": r"caddy run",
+}
+HEADER = re.compile(r"--> Starting operation: (.+?) *$", re.MULTILINE)
+
+
+def plain(name: str) -> str:
+    """Name of an operation without what differs between two sources."""
+    return re.sub(r"(Build |Source ).*", r"\1", name)
+
+
+def begun(text: str) -> list[str]:
+    return [plain(name) for name in HEADER.findall(text)]
+
+
+@pytest.fixture(scope="module")
+def target(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """A bare Debian 12, a bare builder, and a source of which no image was built yet."""
+    droplet, builder = lab.add_droplet("killed", "bookworm"), lab.add_droplet("killed-builder")
+    source = standin_copy(tmp_path_factory.mktemp("killed"), secrets.token_hex(8))
+    yield Target(lab, droplet).building_on(builder).having(TWENTY_SOURCE=str(source))
+    lab.remove_droplet("killed")
+    lab.remove_droplet("killed-builder")
+
+
+def at_work(machine: Machine, pattern: str) -> bool:
+    """Whether a process of that command line runs on the machine."""
+    return any(re.search(pattern, command_of(pid)) for pid in cgroups.pids(machine.identity, machine.name))
+
+
+def kill_at_next(target: Target, killed: list[str]) -> bool:
+    """Run the deploy and kill it at the first operation that it was not killed at yet; False where it ended before."""
+    builder, began = target.lab.machine("killed-builder"), time.monotonic()
+    with driver.Background(target) as deploy:
+        if not deploy.until(lambda text: set(begun(text)) - set(killed), "an operation that was not killed yet"):
+            return False
+        now = next(name for name in begun(deploy.text) if name not in killed)
+        killed.append(now)
+        pattern = next((p for name, p in AT_WORK.items() if f"| {name}" in now), None)
+        if pattern:
+            machine = builder if re.search(r"builder|Image \| B", now) else target.droplet
+            deploy.until(lambda text: begun(text)[-1] != now or at_work(machine, pattern), f"work at {now}")
+        deploy.kill()
+        print(f"{time.monotonic() - began:6.1f} s  killed at {now}{' while at work' if pattern else ''}")
+    return True
+
+
+def test_killed_at_every_operation_and_run_again(target: Target, bookworm: Deployed) -> None:
+    killed: list[str] = []
+    while kill_at_next(target, killed):
+        assert len(killed) < 100
+    everything = {plain(name) for name in bookworm.first.operations}
+    assert everything <= set(killed), f"never killed at {everything - set(killed)}"
+    last = target.run()
+    assert last.exit_code == 0, last
+    assert last.counts[1] == 0
+    before = driver.containers(target.droplet)
+    again = target.run()
+    assert again.exit_code == 0, again
+    assert again.counts[:2] == (0, 0), again
+    assert driver.containers(target.droplet) == before
+
+
+def test_state_is_that_of_a_deploy_that_was_never_killed(target: Target, bookworm: Deployed) -> None:
+    wanted, found = final_state.of(bookworm.droplet), final_state.of(target.droplet)
+    assert len(wanted["files"]) > 500
+    assert len(wanted["packages"]) > 150
+    assert len(wanted["containers"]) == 6 * 5
+    assert final_state.half_done(wanted) == []
+    assert final_state.half_done(found) == []
+    assert final_state.differences(wanted, found) == []
+
+
+def test_builder_is_as_one_that_was_never_killed(target: Target, bookworm: Deployed) -> None:
+    builder = target.lab.machine("killed-builder")
+    listing = "dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\\n'; dpkg --audit; find /etc/docker /root/.docker/config.json -printf '%p %m\\n'"
+    assert builder.ssh(listing).stdout == bookworm.builder.ssh(listing).stdout
