@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from lab.identity import LabError
 
+# `is_private` would take 0.0.0.0, which is every address of this machine
+LOCAL = [ipaddress.ip_network(n) for n in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fd00::/8")]
 SPACE = "clerk.accounts.dev"
 SCRIPT = "/npm/@clerk/clerk-js@5/dist/clerk.browser.js"
 BACKEND = "/bapi"
@@ -37,7 +39,7 @@ def local(url: str) -> bool:
         number = ipaddress.ip_address(host)
     except ValueError:
         return False
-    return number.is_loopback or number.is_private
+    return any(number in network for network in LOCAL)
 
 
 def checked(address: str | None, what: str) -> str:

@@ -107,7 +107,7 @@ def _display(base: str, settings: Settings) -> Json:
         "captcha_public_key": None,
         "captcha_widget_type": None,
         "captcha_public_key_invisible": None,
-        "captcha_provider": None,
+        "captcha_provider": "turnstile",
         "captcha_oauth_bypass": [],
         "captcha_heartbeat": False,
     }

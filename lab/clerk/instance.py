@@ -81,6 +81,8 @@ class Instance:
         if user_id in self.data.users:
             raise taken("id", "id")
         found = [self._free_email(address) for address in emails]
+        if len(set(found)) < len(found):
+            raise taken("email_address", "email address")
         if not found and not fields.get("username"):
             raise missing("email_address")
         self._unique_fields(None, fields)
@@ -174,7 +176,7 @@ class Instance:
 
     def _slug(self, wanted: str | None, name: str, own: Organization | None = None) -> str:
         used = {o.slug for o in self.data.organizations.values() if o is not own}
-        if wanted:
+        if wanted is not None:
             if not SLUG.fullmatch(wanted):
                 raise invalid("slug", "it can only contain lowercase alphanumeric characters and dashes")
             if wanted in used:
@@ -211,7 +213,9 @@ class Instance:
 
     def update_organization(self, organization_id: str, **fields: Any) -> Organization:
         organization = self.organization(organization_id)
-        if fields.get("slug"):
+        if fields.get("slug") is None:
+            fields.pop("slug", None)
+        else:
             fields["slug"] = self._slug(fields["slug"], organization.name, organization)
         if "name" in fields and not str(fields["name"]).strip():
             raise missing("name")
@@ -481,8 +485,9 @@ def merged(old: dict[str, Any], new: dict[str, Any] | None) -> dict[str, Any]:
     for key, value in (new or {}).items():
         if value is None:
             found.pop(key, None)
-        elif isinstance(value, dict) and isinstance(found.get(key), dict):
-            found[key] = merged(found[key], value)
+        elif isinstance(value, dict):
+            kept = found.get(key)
+            found[key] = merged(kept if isinstance(kept, dict) else {}, value)
         else:
             found[key] = value
     return found

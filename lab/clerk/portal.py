@@ -24,6 +24,7 @@ from lab.clerk.model import Session, User
 PAGE = (Path(__file__).parent / "portal.html").read_text()
 SHOWN = 50
 PARAMETER = "__clerk_db_jwt"
+CHOOSE = "sign-in/tasks/choose-organization"
 
 
 def with_parameter(url: str, name: str, value: str) -> str:
@@ -53,6 +54,7 @@ class Portal:
         return [
             Route("/sign-in", self.sign_in, methods=both),
             Route("/sign-in/choose", self.sign_in, methods=both),
+            Route("/sign-in/tasks/choose-organization", self.choose_organization, methods=both),
             Route("/sign-up", self.sign_up, methods=both),
             Route("/create-organization", self.create_organization, methods=both),
             Route("/default-redirect", self.home, methods=["GET"]),
@@ -106,18 +108,34 @@ class Portal:
 
     async def create_organization(self, request: Request) -> Response:
         fields = "<label>Name<input name='name'></label><button>Create organization</button>"
+        return await self._organization(request, "create-organization", "Create organization", fields)
+
+    async def choose_organization(self, request: Request) -> Response:
+        """What a pending session is for: nobody gets back to the application without an organisation."""
+        session = self.active(request.query_params.get(PARAMETER, ""))
+        mine = self.instance.memberships(user_id=session.user_id) if session else []
+        names = [(m.organization_id, self.instance.organization(m.organization_id).name) for m in mine]
+        fields = "".join(f'<button name="organization" value="{id}">{html.escape(name)}</button>' for id, name in names)
+        fields += "<label>Name<input name='name'></label><button>Create organization</button>"
+        return await self._organization(request, CHOOSE, "Choose an organization", fields)
+
+    async def _organization(self, request: Request, path: str, title: str, fields: str) -> Response:
         if request.method == "GET":
-            return self.page(request, "create-organization", "Create organization", fields)
+            return self.page(request, path, title, fields)
         found = await web.form(request)
         session = self.active(found.get("db_jwt", ""))
         try:
+            target = self.target(request, found)
             if session is None:
                 raise ClerkError(401, "signed_out", "You are signed out")
-            made = self.instance.create_organization(web.text(found, "name"), created_by=session.user_id)
+            wanted = (
+                found.get("organization")
+                or self.instance.create_organization(web.text(found, "name"), created_by=session.user_id).id
+            )
+            self.instance.set_organization(session, wanted)
         except ClerkError as error:
-            return self.page(request, "create-organization", "Create organization", fields, error, found)
-        self.instance.set_organization(session, made.id)
-        return RedirectResponse(with_parameter(self.target(request, found), PARAMETER, found["db_jwt"]), 303)
+            return self.page(request, path, title, fields, error, found)
+        return RedirectResponse(with_parameter(target, PARAMETER, found["db_jwt"]), 303)
 
     async def home(self, request: Request) -> Response:
         return RedirectResponse(self.instance.settings.home_url or f"{web.public_base(request)}/sign-in", 303)
@@ -148,6 +166,10 @@ class Portal:
         asked = any(found.get(name) for name in ("user", "identifier", "email_address", "ticket"))
         if asked or not self.active(browser):
             self.instance.sign_in(browser, who().id, origin_of(target))
+        session = self.active(browser)
+        if session and session.status == "pending":
+            kept = urlencode({PARAMETER: browser, "redirect_url": target})
+            return RedirectResponse(f"{web.public_base(request)}/{CHOOSE}?{kept}", 303)
         return RedirectResponse(with_parameter(target, PARAMETER, browser), 303)
 
     def page(
@@ -163,7 +185,7 @@ class Portal:
         other = ("sign-up", "No account? Sign up") if path != "sign-up" else ("sign-in", "Have an account? Sign in")
         ticket = request.query_params.get("ticket", "") if error is None else ""
         # Clerk's pages send who is signed in already straight back, and so does this one
-        known = self.active(request.query_params.get(PARAMETER, "")) is not None and path != "create-organization"
+        known = self.active(request.query_params.get(PARAMETER, "")) is not None and path in ("sign-in", "sign-up")
         content = PAGE.format(
             title=title,
             action=html.escape(f"{base}/{path}"),
@@ -174,7 +196,7 @@ class Portal:
             ticket=html.escape(ticket),
             other=html.escape(f"{base}/{other[0]}"),
             other_text=other[1],
-            kind=path.replace("-", "_"),
+            kind="sign_up" if path == "sign-up" else "sign_in",
             home=html.escape(self.instance.settings.home_url),
             suffix=self.suffix,
             signed_in="true" if error is None and (known or ticket) else "false",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import secrets
@@ -93,7 +92,9 @@ class Emulator:
             *Backend(self.instance, self.keys, self.minter, self.secrets.secret_key).routes(),
         ]
         # the control interface reaches the layer of faults, which lies around the application that holds it
-        inner = Starlette(routes=routes, exception_handlers={errors.ClerkError: errors.answer, 404: unknown, 405: unknown})
+        inner = Starlette(
+            routes=routes, exception_handlers={errors.ClerkError: errors.answer, 404: unknown, 405: unknown, Exception: broken}
+        )
         inner.router.redirect_slashes = False
         self.faults = Faults(inner)
         admin = Admin(self.instance, self.keys, self.minter, self.hooks, self.faults, self.log, self.secrets.admin_token)
@@ -211,10 +212,6 @@ class Edge:
             await self.app(scope, receive, sent)
         except BrokenOff:
             entry["status"] = None
-        except Exception:
-            logging.getLogger(__name__).exception("%s %s", scope["method"], scope["path"])
-            if entry["status"] is None:
-                await errors_500(sent)
 
     async def preflight(self, headers: dict[str, str], extra: list[tuple[bytes, bytes]], send: Send) -> None:
         asked = headers.get("access-control-request-headers", "").encode("latin-1")
@@ -232,12 +229,10 @@ def cors(origin: str) -> list[tuple[bytes, bytes]]:
     ]
 
 
-async def errors_500(send: Send) -> None:
-    body = json.dumps(
-        errors.ClerkError(500, "internal_clerk_error", "There was an internal error on our servers.").body()
-    ).encode()
-    await send({"type": "http.response.start", "status": 500, "headers": [(b"content-type", b"application/json")]})
-    await send({"type": "http.response.body", "body": body})
+async def broken(_request: Request, _error: Exception) -> JSONResponse:
+    """An error of the emulator's own, in Clerk's shape; uvicorn logs where it came from."""
+    error = errors.ClerkError(500, "internal_clerk_error", "There was an internal error on our servers.")
+    return JSONResponse(error.body(), 500)
 
 
 class Server:

@@ -189,7 +189,7 @@ def invitation(found: Invitation, instance: Instance) -> Json:
         "role": found.role,
         "role_name": ROLES[found.role],
         "organization_id": found.organization_id,
-        "public_organization_data": public_organization(organization),
+        "public_organization_data": {"object": "organization", **public_organization(organization)},
         "status": found.status,
         "public_metadata": found.public_metadata,
         "private_metadata": found.private_metadata,

@@ -137,12 +137,12 @@ class Webhooks:
         self._early: deque[Message] = deque()
         self._failing_since: float | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._http: httpx.AsyncClient | None = None
+        self._http: dict[bool, httpx.AsyncClient] = {}
+        self._started = False
         instance.listeners.append(self.tell)
 
     async def start(self) -> None:
-        # the machine's proxy settings are for the world outside, the receiver is in the lab
-        self._http = httpx.AsyncClient(trust_env=False, follow_redirects=False, limits=httpx.Limits(max_connections=50))
+        self._started = True
         while self._early:
             self._send(self._early.popleft())
 
@@ -150,8 +150,8 @@ class Webhooks:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._http:
-            await self._http.aclose()
+        for client in self._http.values():
+            await client.aclose()
 
     # --- what happens -------------------------------------------------------------------------------------------
 
@@ -178,7 +178,7 @@ class Webhooks:
         wanted = any(fnmatchcase(event, pattern) for pattern in self.endpoint.events)
         if not wanted or self.endpoint.url is None or self.endpoint.disabled:
             message.state = "skipped"
-        elif self._http is None:
+        elif not self._started:
             self._early.append(message)
         else:
             self._send(message)
@@ -291,18 +291,24 @@ class Webhooks:
         return False
 
     async def _post(self, url: str, found: dict[str, str], body: bytes, number: int) -> Attempt:
-        if self._http is None:
-            raise ClerkError(503, "not_started", "the webhook sender does not run yet")
         at, began, status, error = now_ms(), time.monotonic(), None, None
         sent = {"content-type": "application/json", "user-agent": "Svix-Webhooks/1.24", "accept": "*/*", **found}
         try:
             async with asyncio.timeout(self.endpoint.timeout):
-                status = (await self._http.post(url, content=body, headers=sent, timeout=None)).status_code
+                status = (await self._client(url).post(url, content=body, headers=sent, timeout=None)).status_code
         except TimeoutError:
             error = f"no answer in {self.endpoint.timeout:g} s"
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as failed:
             error = f"{type(failed).__name__}: {failed}"
         return Attempt(at=at, number=number, url=url, status=status, error=error, took=round(time.monotonic() - began, 3))
+
+    def _client(self, url: str) -> httpx.AsyncClient:
+        """For http without certificates, whose loading takes longer than a delivery."""
+        tls = url.startswith("https://")
+        if tls not in self._http:
+            # the machine's proxy settings are for the world outside, the receiver is in the lab
+            self._http[tls] = httpx.AsyncClient(trust_env=False, verify=tls, limits=httpx.Limits(max_connections=50))
+        return self._http[tls]
 
     def live_secrets(self) -> list[str]:
         """The secret, and those that it replaced less than a (compressed) day ago."""

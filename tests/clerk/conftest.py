@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
 
-from lab.clerk.control import Control
+from lab.clerk.control import NO_TLS, Control
 from lab.clerk.keys import KeyRing
-from lab.clerk.server import Emulator, Kept, Server
+from lab.clerk.server import Emulator, Kept
+from lab.command import wait_until
 
 # npm and node have no business with a proxy of the outer machine's when they talk to the emulator
 os.environ["NO_PROXY"] = "127.0.0.1,localhost"
@@ -82,18 +88,60 @@ def keys() -> dict[str, dict[str, Any]]:
     return KeyRing().private()
 
 
+class House:
+    """One listening server for all tests, and a fresh emulator in it for each: a server of its own would take each 0.3 s."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.emulator: Emulator | None = None
+        config = uvicorn.Config(
+            self.app, port=0, log_level="warning", lifespan="off", interface="asgi3", timeout_graceful_shutdown=2
+        )
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=lambda: self.loop.run_until_complete(self.server.serve()), daemon=True)
+        self.thread.start()
+        wait_until(lambda: self.server.started, 20, "the server of the emulators does not start", every=0.01)
+        self.address = f"http://127.0.0.1:{self.server.servers[0].sockets[0].getsockname()[1]}"
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self.emulator is not None
+        await self.emulator.app(scope, receive, send)
+
+    @contextmanager
+    def lodge(self, emulator: Emulator) -> Iterator[None]:
+        self.emulator = emulator
+        asyncio.run_coroutine_threadsafe(emulator.start(), self.loop).result(10)
+        try:
+            yield
+        finally:
+            asyncio.run_coroutine_threadsafe(emulator.stop(), self.loop).result(10)
+
+    def close(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def house() -> Iterator[House]:
+    found = House()
+    yield found
+    found.close()
+
+
 @pytest.fixture
-def world(keys: dict[str, dict[str, Any]]) -> Iterator[World]:
+def world(house: House, keys: dict[str, dict[str, Any]]) -> Iterator[World]:
     emulator = Emulator("tests", kept=Kept(keys=keys))
+    address = house.address
     with (
-        Server(emulator) as server,
-        Control(f"{server.address}/_admin", emulator.secrets.admin_token) as control,
-        httpx.Client(base_url=server.address, trust_env=False, timeout=10) as browser,
+        house.lodge(emulator),
+        Control(f"{address}/_admin", emulator.secrets.admin_token) as control,
+        httpx.Client(base_url=address, trust_env=False, timeout=10, verify=NO_TLS) as browser,
         httpx.Client(
-            base_url=f"{server.address}/bapi/v1",
+            base_url=f"{address}/bapi/v1",
             headers={"Authorization": f"Bearer {emulator.secrets.secret_key}"},
             trust_env=False,
             timeout=10,
+            verify=NO_TLS,
         ) as backend,
     ):
         made = control.seed(
@@ -108,4 +156,4 @@ def world(keys: dict[str, dict[str, Any]]) -> Iterator[World]:
             ],
             quiet=True,
         )
-        yield World(emulator, server.address, control, browser, backend, made["users"] | made["organizations"])
+        yield World(emulator, address, control, browser, backend, made["users"] | made["organizations"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from lab import Lab, LabError, leftovers, network, process, state
+from lab.clerk.control import Control
+from lab.command import wait_until
 from lab.machine import Machine
 
 pytestmark = pytest.mark.xdist_group("lab-selftest")  # one lab, its tests in order
@@ -93,6 +96,20 @@ def test_registry_wants_its_login_and_shows_the_labs_certificate(lab: Lab, dropl
     assert droplet.ssh(f"curl -sS {registry.url}/v2/", check=False).returncode == 60
 
 
+def test_clerk_answers_the_machines_and_is_told_only_to_its_owner(lab: Lab, droplet: Machine) -> None:
+    found = state.load(lab.identity).clerk
+    assert state.path(lab.identity).stat().st_mode & 0o777 == 0o600
+    assert json.loads(droplet.ssh(f"curl -sS {found.jwks}").stdout)["keys"]
+    ask = f"curl -sS -o /dev/null -w '%{{http_code}}' {found.backend}/v1/users"
+    assert droplet.ssh(ask).stdout == "401"
+    assert droplet.ssh(f"{ask} --config -", input=f'header = "Authorization: Bearer {found.secret_key}"').stdout == "200"
+    (running,) = process.find(lab.identity, "clerk")
+    assert found.frontend.removeprefix("http://") in running.command
+    assert not [secret for secret in (found.secret_key, found.webhook_secret, found.admin_token) if secret in running.command]
+    with Control(found.admin, found.admin_token) as control:
+        assert control.overview()["endpoint"]["url"] == f"{lab.public_url}/webhooks/clerk"
+
+
 def test_it_reboots_as_a_server_does(droplet: Machine) -> None:
     droplet.ssh("echo kept > /root/kept")
     before = droplet.boots()
@@ -159,6 +176,11 @@ def test_snapshot_is_a_disk_for_further_machines(lab: Lab, droplet: Machine) -> 
 
 def test_up_mends_what_died(lab: Lab, droplet: Machine) -> None:
     droplet.ssh("echo kept > /root/kept; sync")
+    clerk = lab.state().clerk
+    with Control(clerk.admin, clerk.admin_token) as control:
+        control.seed([{"email": "kept@lab.test"}], quiet=True)
+    kept = lab.identity.runtime / "clerk" / "instance.json"
+    wait_until(lambda: "kept@lab.test" in kept.read_text(), 5, "the instance is not written down")
     for found in process.find(lab.identity):
         os.kill(found.pid, signal.SIGKILL)
     subprocess.run(["ip", "link", "del", lab.network.bridge], check=True)
@@ -166,6 +188,9 @@ def test_up_mends_what_died(lab: Lab, droplet: Machine) -> None:
     mended = Lab(NAME).up(builder=False)
     assert mended.droplet.ssh("cat /root/kept").stdout == "kept\n"
     assert mended.registry.answers()
+    assert mended.state().clerk == clerk
+    with Control(clerk.admin, clerk.admin_token) as control:
+        assert control.overview()["counts"]["users"] == 1
     began = time.monotonic()
     Lab(NAME).up(builder=False)
     assert time.monotonic() - began < 15  # nothing to do; the figure of the report is lower, this is a busy machine's bound
