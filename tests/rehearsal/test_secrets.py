@@ -9,6 +9,7 @@ import pytest
 
 from tests.rehearsal import driver, secrets
 from tests.rehearsal.conftest import BareDroplet, Deployed
+from twentyops import stack
 
 DEBUG_LOG = driver.PROJECT / "pyinfra-debug.log"
 
@@ -129,7 +130,7 @@ def test_files_of_the_droplet(deployed: Deployed, values: dict[str, str]) -> Non
     assert set(found.values()) == {"600 root"}
     current = deployed.droplet.ssh("readlink -f /opt/twenty/current").stdout.strip()
     belongs = {f"{current}/env/{service}.env" for service in ("postgres", "server", "worker", "migrate")}
-    belongs |= {f"/opt/twenty/secrets/{name}" for name in ("app_secret", "postgres_password", "twenty_database_password")}
+    belongs |= {f"/opt/twenty/secrets/{name}" for name in stack.SECRETS}
     belongs.add("/root/.docker/config.json")
     assert belongs <= set(found)
     assert [path for path in set(found) - belongs if not re.fullmatch(r"/opt/twenty/releases/[^/]+/env/\w+\.env", path)] == []

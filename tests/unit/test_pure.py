@@ -107,6 +107,10 @@ def test_each_container_gets_only_what_it_reads() -> None:
     everything = {value for values in files.values() for value in values.values()}
     assert not {GOOD["REGISTRY_PASSWORD"]} & everything
     assert "POSTGRES_PASSWORD" not in files["server"]
+    sign_in = {"CLERK_SECRET_KEY", "TWENTYOPS_INTERNAL_SECRET", "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY"}
+    assert [name for name, values in files.items() if sign_in & set(values)] == ["server"]
+    assert sign_in <= set(files["server"])
+    assert not [name for name in files["server"] if name.startswith("CLERK_") and name != "CLERK_SECRET_KEY"]
 
 
 def test_no_password_stands_in_a_command_that_process_lists_show() -> None:
