@@ -100,12 +100,12 @@ def test_killed_at_every_operation_and_run_again(target: Target, bookworm: Deplo
 def end_well(target: Target) -> None:
     """Run the deploy to its end, then again without a change."""
     last = target.run()
-    assert last.exit_code == 0, last
+    assert last.exit_code == 0, str(last)
     assert last.counts[1] == 0
     before = driver.containers(target.droplet)
     again = target.run()
-    assert again.exit_code == 0, again
-    assert again.counts[:2] == (0, 0), again
+    assert again.exit_code == 0, str(again)
+    assert again.counts[:2] == (0, 0), str(again)
     assert driver.containers(target.droplet) == before
 
 
