@@ -45,14 +45,14 @@ CASES = [
         "ENV STANDIN_UNHEALTHY=true",
         ["Run server", "server: running, ", "server | ", "Next: mend the cause and deploy again"],
         put_back=True,
-        settings={"HEALTH_TIMEOUT_S": "20"},
+        settings={"HEALTH_TIMEOUT_S": "15"},
     ),
     Broken(
         "worker takes no jobs",
         """RUN printf 'console.log("worker sleeps"); setInterval(() => {}, 1000)' > dist/src/queue-worker/queue-worker.js""",
         ["Run worker", "worker: running, ", "no worker took a job", "worker | worker sleeps", "Next: mend the cause"],
         put_back=True,
-        settings={"HEALTH_TIMEOUT_S": "20"},
+        settings={"HEALTH_TIMEOUT_S": "15"},
     ),
     Broken(
         "migration fails",
