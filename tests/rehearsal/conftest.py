@@ -23,8 +23,15 @@ from tests.rehearsal.secrets import Processes
 BareDroplet = Callable[..., Target]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two halves that may run side by side (pytest-xdist), each with a lab of its own."""
+LONG = ("test_killed.py", "test_broken_release.py")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Two halves that may run side by side (pytest-xdist), each with a lab of its own; the longest files only with ``--long``."""
+    long = [item for item in items if item.path.parent.name == "rehearsal" and item.path.name in LONG]
+    if long and not config.getoption("--long"):
+        items[:] = [item for item in items if item not in long]
+        config.hook.pytest_deselected(items=long)
     for item in items:
         if "tests/rehearsal/" in str(item.path):
             half = "debian-12" if "bookworm" in getattr(item, "fixturenames", ()) else "debian-13"
