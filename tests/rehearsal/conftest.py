@@ -92,7 +92,7 @@ import fcntl, time
 held = [open(path, "w") for path in ("/var/lib/apt/lists/lock", "/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock")]
 for file in held:
     fcntl.lockf(file, fcntl.LOCK_EX)
-time.sleep(20)
+time.sleep(12)
 """
 
 
