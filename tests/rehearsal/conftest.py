@@ -23,15 +23,8 @@ from tests.rehearsal.secrets import Processes
 BareDroplet = Callable[..., Target]
 
 
-LONG = ("test_killed.py", "test_broken_release.py")
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Two halves that may run side by side (pytest-xdist), each with a lab of its own; the longest files only with ``--long``."""
-    long = [item for item in items if item.path.parent.name == "rehearsal" and item.path.name in LONG]
-    if long and not config.getoption("--long"):
-        items[:] = [item for item in items if item not in long]
-        config.hook.pytest_deselected(items=long)
+    """Two halves that may run side by side (pytest-xdist), each with a lab of its own."""
     for item in items:
         if "tests/rehearsal/" in str(item.path):
             half = "debian-12" if "bookworm" in getattr(item, "fixturenames", ()) else "debian-13"
@@ -84,6 +77,7 @@ def deployed(lab: Lab) -> Deployed:
     was_bare = lab.droplet.ssh("test -e /opt/twenty", check=False).returncode != 0
     with Processes() as processes:
         run = target.run("deploy.py", "-y", "-vvv", "--diff", timeout=1500)
+    assert run.exit_code == 0, str(run)
     return Deployed(target, run, processes, was_bare)
 
 
@@ -110,6 +104,7 @@ def bookworm(lab: Lab) -> Deployed:
     wait_until(lambda: target.droplet.ssh("apt-get -q update", check=False).returncode, 10, "apt is not busy")
     with Processes() as processes:
         run = target.run(timeout=1500)
+    assert run.exit_code == 0, str(run)
     return Deployed(target, run, processes, was_bare=True)
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.test_settings import GOOD
-from twentyops import distributions, facts, image, lock, preflight, release, stack
+from twentyops import distributions, facts, image, lock, operations, preflight, release, stack
 from twentyops.registry import ImageRef
 from twentyops.settings import Settings, load
 
@@ -279,3 +279,9 @@ def test_compose_services_are_read_from_what_docker_ps_says() -> None:
         "worker": ("c3", "h3", "exited", ""),
         "caddy": ("c6", "", "created", ""),
     }
+
+
+def test_a_log_tells_what_went_wrong_and_how_it_ended() -> None:
+    log = ["began", 'ERROR: relation "core.x" does not exist', *(f"line {n}" for n in range(40)), "Error: cannot go on", "end"]
+    assert operations.telling("\n".join(log)) == [log[1], *log[-12:]]
+    assert operations.telling("") == []
