@@ -23,6 +23,7 @@ from tests.rehearsal.secrets import Processes
 BareDroplet = Callable[..., Target]
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Two halves that may run side by side (pytest-xdist), each with a lab of its own."""
     for item in items:
