@@ -52,7 +52,7 @@ CASES = [
         """RUN printf 'console.log("worker sleeps"); setInterval(() => {}, 1000)' > dist/src/queue-worker/queue-worker.js""",
         ["Run worker", "worker: running, ", "no worker took a job", "worker | worker sleeps", "Next: mend the cause"],
         put_back=True,
-        settings={"HEALTH_TIMEOUT_S": "15"},
+        settings={"HEALTH_TIMEOUT_S": "30"},
     ),
     Broken(
         "migration fails",

@@ -148,4 +148,6 @@ def test_killed_while_containers_are_replaced(target: Target) -> None:
     assert final_state.half_done(after) == []
     first_release = re.compile(r"/opt/twenty/releases/(?!RELEASE)")
     after["files"] = [line for line in after["files"] if not first_release.match(line)]
+    for state in (before, after):  # Redis is told its size in its command
+        state["containers"] = [re.sub(r"'\d+mb'", "SIZE", line) for line in state["containers"]]
     assert final_state.differences(before, after) == []
