@@ -12,6 +12,7 @@ import pytest
 from lab.rehearse import environment
 from tests.rehearsal import driver
 from tests.rehearsal.conftest import BareDroplet, Deployed
+from twentyops import stack
 
 TASKS = sorted(file.stem for file in (driver.PROJECT / "tasks").glob("*.py") if file.stem != "__init__")
 
@@ -116,6 +117,39 @@ def test_task_runs_alone(deployed: Deployed, task: str) -> None:
     assert (run.operations == []) == (task == "preflight")
     assert (driver.containers(deployed.droplet), driver.manifest(deployed.droplet)) == before
     assert driver.lock(deployed.droplet) == ""
+
+
+AWKWARD = [
+    "it's",
+    "'",
+    '"',
+    "\\",
+    "a'b\"c$d\\e`f",
+    "$HOME ${HOME} $$",
+    "# no comment",
+    " both ends ",
+    "tab\tend",
+    "line\\nbreak",
+    "ü…",
+    "{'a': \"b\"}",
+    "'\\'$'",
+]
+
+
+def test_values_reach_a_container_to_the_byte(deployed: Deployed) -> None:
+    """Compose reads an env file by rules of its own; what the templates write must come out of them as it went in."""
+    lines = "".join(stack.env_line(f"VALUE_{i}", value) for i, value in enumerate(AWKWARD))
+    project = {
+        "services": {
+            "x": {"image": driver.manifest(deployed.droplet)["images"]["redis"], "env_file": "x.env", "network_mode": "none"}
+        }
+    }
+    deployed.droplet.ssh("mkdir -p /root/awkward && cat > /root/awkward/x.env", input=lines)
+    deployed.droplet.ssh("cat > /root/awkward/compose.yaml", input=json.dumps(project))
+    shown = deployed.droplet.ssh("cd /root/awkward && docker compose run --rm -T --entrypoint env x -0").stdout
+    deployed.droplet.ssh("rm -r /root/awkward")
+    found = dict(pair.partition("=")[::2] for pair in shown.split("\0") if pair)
+    assert [found[f"VALUE_{i}"] for i in range(len(AWKWARD))] == AWKWARD
 
 
 def test_status_tells_release_and_services(deployed: Deployed) -> None:
