@@ -23,15 +23,6 @@ from tests.rehearsal.secrets import Processes
 BareDroplet = Callable[..., Target]
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Two halves that may run side by side (pytest-xdist), each with a lab of its own."""
-    for item in items:
-        if "tests/rehearsal/" in str(item.path):
-            half = "debian-12" if "bookworm" in getattr(item, "fixturenames", ()) else "debian-13"
-            item.add_marker(pytest.mark.xdist_group(f"rehearsal-{half}"))
-
-
 @dataclass(frozen=True)
 class Deployed:
     """A droplet after its first deploy, and that deploy. ``was_bare``: it was the first, with nothing built yet."""

@@ -10,17 +10,17 @@ from lab.machine import Machine
 from tests.rehearsal.conftest import BareDroplet, Deployed, standin_copy
 
 USER = """
-useradd --create-home --shell /bin/bash operator
-install -d -m 700 -o operator -g operator ~operator/.ssh
-install -m 600 -o operator -g operator /root/.ssh/authorized_keys ~operator/.ssh/authorized_keys
+useradd --create-home --shell /bin/bash deployer
+install -d -m 700 -o deployer -g deployer ~deployer/.ssh
+install -m 600 -o deployer -g deployer /root/.ssh/authorized_keys ~deployer/.ssh/authorized_keys
 apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install sudo > /dev/null
-echo 'operator ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/operator
-groupadd --system docker && usermod --append --groups docker operator
+echo 'deployer ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/deployer
+groupadd --system docker && usermod --append --groups docker deployer
 """
 NOT_ROOT = "echo 'PermitRootLogin no' > /etc/ssh/sshd_config.d/00-not-root.conf; systemctl reload ssh"
 
 
-def give_to_operator(machine: Machine) -> None:
+def give_to_deployer(machine: Machine) -> None:
     machine.ssh(USER)
     machine.ssh(NOT_ROOT)
     assert "Permission denied" in machine.ssh("true", check=False).stderr
@@ -29,10 +29,10 @@ def give_to_operator(machine: Machine) -> None:
 def test_user_with_sudo_deploys_where_root_may_not_log_in(deployed: Deployed, bare: BareDroplet, tmp_path: Path) -> None:
     target, builder = bare("operated"), bare("operated-builder").droplet
     for machine in (target.droplet, builder):
-        give_to_operator(machine)
+        give_to_deployer(machine)
     source = standin_copy(tmp_path, "another user")
     target = target.building_on(builder).having(
-        DROPLET_SSH_USER="operator", BUILDER_SSH_USER="operator", TWENTY_SOURCE=str(source)
+        DROPLET_SSH_USER="deployer", BUILDER_SSH_USER="deployer", TWENTY_SOURCE=str(source)
     )
     first = target.run(timeout=1500)
     assert first.exit_code == 0, str(first)
@@ -46,7 +46,7 @@ def test_user_with_sudo_deploys_where_root_may_not_log_in(deployed: Deployed, ba
 def test_user_without_sudo_is_refused(deployed: Deployed, bare: BareDroplet, who: str) -> None:
     machine = bare("ordinary").droplet
     machine.ssh(USER.replace("NOPASSWD: ", ""))
-    target = deployed.target.having(**{who: "operator"})
+    target = deployed.target.having(**{who: "deployer"})
     if who == "BUILDER_SSH_USER":
         target = target.building_on(machine)
     else:
