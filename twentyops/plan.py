@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dockerfile_parse import DockerfileParser
 
-from twentyops import patchset, release, source, stack
+from twentyops import data_model, patchset, release, source, stack
 from twentyops.errors import Problem, Refused
 from twentyops.operations import NotYetKnown
 from twentyops.registry import ImageRef, Registry, RegistryError
@@ -147,8 +147,16 @@ def _current() -> Plan:
         raise SystemExit(str(refusal)) from None
 
 
+def check_data_model() -> None:
+    """``Refused`` while the data model has a fault: nothing else is worth looking at, the image would carry it."""
+    problems = data_model.check(data_model.MODEL)
+    if problems:
+        raise Refused("Preflight refused, nothing was changed:", problems)
+
+
 def make(settings: Settings) -> Plan:
-    """Look at registry, source and patchset; ``Refused`` with all that is wrong."""
+    """Look at data model, registry, source and patchset; ``Refused`` with all that is wrong."""
+    check_data_model()
     problems: list[Problem] = []
     plan = None
     try:
