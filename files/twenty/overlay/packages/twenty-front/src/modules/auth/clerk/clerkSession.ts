@@ -3,10 +3,7 @@ import {
   writeClerkLoopMemory,
 } from '@/auth/clerk/clerkLoopMemory';
 import { type ClerkTokenPair } from '@/auth/clerk/clerkSessionTypes';
-import {
-  keepClerkTokenPair,
-  readClerkTokenPair,
-} from '@/auth/clerk/clerkTokenPair';
+import { isClerkOn, keepClerkTokenPair } from '@/auth/clerk/clerkTokenPair';
 import { createClerkSessionController } from '@/auth/clerk/createClerkSessionController';
 import { getClerkReturnAddress } from '@/auth/clerk/getClerkReturnAddress';
 import { requestClerkSession } from '@/auth/clerk/requestClerkSession';
@@ -117,7 +114,7 @@ export const clerkSession = createClerkSessionController({
 
 /* Twenty refuses the session's tokens and their renewal. True: Clerk decides what happens, Twenty has nothing to do. */
 export const leaveLostSessionToClerk = (): boolean => {
-  if (readClerkTokenPair() === null) {
+  if (!isClerkOn()) {
     return false;
   }
 
@@ -128,7 +125,7 @@ export const leaveLostSessionToClerk = (): boolean => {
 
 /* True: both sessions end by Clerk's hand, and the page starts anew. False: Clerk is off. */
 export const leaveSignOutToClerk = (): boolean => {
-  if (readClerkTokenPair() === null) {
+  if (!isClerkOn()) {
     return false;
   }
 

@@ -16,5 +16,8 @@ export const keepClerkTokenPair = (tokenPair: AuthTokenPair | null) => {
   }
 };
 
+/* Whether Clerk signs people in. Certain for everything below ClerkProvider, which is not mounted before it is known. */
+export const isClerkOn = () => kept !== null;
+
 /* Null: Clerk is off, or it is not known yet. */
 export const readClerkTokenPair = () => kept;

@@ -1,4 +1,4 @@
-import { useClerkAuth } from '@/auth/hooks/useClerkAuth';
+import { isClerkOn } from '@/auth/clerk/clerkTokenPair';
 import { type ReactNode } from 'react';
 
 type ClerkOffOnlyProps = React.PropsWithChildren<{ otherwise?: ReactNode }>;
@@ -7,8 +7,4 @@ type ClerkOffOnlyProps = React.PropsWithChildren<{ otherwise?: ReactNode }>;
 export const ClerkOffOnly = ({
   children,
   otherwise = null,
-}: ClerkOffOnlyProps) => {
-  const { isClerkOn } = useClerkAuth();
-
-  return <>{isClerkOn ? otherwise : children}</>;
-};
+}: ClerkOffOnlyProps) => <>{isClerkOn() ? otherwise : children}</>;
