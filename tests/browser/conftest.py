@@ -106,7 +106,7 @@ def tenants(request: pytest.FixtureRequest) -> Tenants:
     if url:
         return Tenants(Direct(url, os.environ["TWENTYOPS_INTERNAL_SECRET"]))
     lab: Lab = request.getfixturevalue("the_lab")
-    return Tenants(ThroughSsh(("ssh", "-F", str(lab.ssh_config), "-o", "BatchMode=yes", lab.droplet.host)))
+    return Tenants(ThroughSsh(("ssh", "-F", str(lab.ssh_config), "-o", "BatchMode=yes", lab.droplet.name)))
 
 
 @pytest.fixture

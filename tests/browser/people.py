@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
-from playwright.sync_api import Browser, BrowserContext, Page, Request, Response, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Response, expect
 
 from lab.clerk.control import Control
 from lab.command import wait_until
@@ -135,9 +135,9 @@ class Person:
         page.get_by_label("Email address").fill(self.cast.email(name))
         page.get_by_role("button", name="Continue").click()
 
-    def menu(self, entry: str) -> None:
+    def menu(self, workspace: str, entry: str) -> None:
         """An entry of the menu that opens at the workspace's name."""
-        self.page.locator("[data-testid='workspace-dropdown'], #multi-workspace-dropdown-id, [data-select-disable]").first.click()
+        self.page.get_by_text(workspace, exact=True).first.click()
         self.page.get_by_text(entry, exact=True).click()
 
     # --- seeing ---
@@ -182,16 +182,18 @@ class Person:
         found = [cookie["value"] for cookie in self.context.cookies(self.origin) if cookie["name"] == "tokenPair"]
         return dict(json.loads(unquote(found[0]))) if found else None
 
-    def graphql(self, query: str, token: str | None = None, **variables: Any) -> dict[str, Any]:
-        """One request in this person's name, with the token pair that the browser holds or another token."""
-        if token is None:
-            pair = self.token_pair()
-            assert pair is not None, "nobody is signed in"
-            token = pair["accessOrWorkspaceAgnosticToken"]["token"]
-        return graphql(self.origin, token, query, **variables)
+    @property
+    def token(self) -> str:
+        pair = self.token_pair()
+        assert pair is not None, "nobody is signed in"
+        return str(pair["accessOrWorkspaceAgnosticToken"]["token"])
+
+    def graphql(self, query: str, path: str = "/graphql", **variables: Any) -> dict[str, Any]:
+        """One request in this person's name, with the token pair that the browser holds."""
+        return graphql(self.origin, self.token, query, path, **variables)
 
     def me(self) -> dict[str, Any]:
-        found = self.graphql("{ currentUser { id email currentWorkspace { id displayName } } }", path="/metadata")
+        found = self.graphql("{ currentUser { id email currentWorkspace { id displayName } } }", "/metadata")
         return dict(found["data"]["currentUser"])
 
 
@@ -201,7 +203,3 @@ def graphql(origin: str, token: str | None, query: str, path: str = "/graphql", 
     body = {"query": query, "variables": variables}
     answer = httpx.post(f"{origin}{path}", json=body, headers=headers, timeout=30, trust_env=False)
     return dict(answer.json())
-
-
-def is_exchange(request: Request) -> bool:
-    return urlsplit(request.url).path == "/clerk/session"

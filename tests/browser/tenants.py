@@ -36,9 +36,7 @@ class Direct:
 
     def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {self.secret}"}
-        answer = httpx.request(
-            method, f"{self.url}/internal/{path}", json=body, headers=headers, timeout=90, trust_env=False
-        )
+        answer = httpx.request(method, f"{self.url}/internal/{path}", json=body, headers=headers, timeout=90, trust_env=False)
         return answer.status_code, answer.json() if answer.content else None
 
 
