@@ -122,7 +122,7 @@ test('when the server knows of no organisation, a fresh token is tried before th
   play.send(signedIn(), answer({ kind: 'no-organization' }));
   assert.deepEqual(play.commands.at(-1), { type: 'exchange', identity: ALICE, isTokenFresh: true });
   play.send(answer({ kind: 'no-organization' }));
-  assert.equal(play.state.phase, 'organization');
+  assert.deepEqual(play.state, { phase: 'organization', identity: ALICE, mode: 'other' }, 'which is not taken without a question');
 });
 
 for (const reason of ['workspace-provisioning', 'not-a-member', 'unavailable'] as const) {

@@ -133,4 +133,3 @@ export const leaveSignOutToClerk = (): boolean => {
 
   return true;
 };
-

@@ -203,7 +203,11 @@ const takeAnswer = (
     case 'no-organization':
       return isTokenFresh
         ? {
-            state: { phase: 'organization', identity, mode: 'needed' },
+            state: {
+              phase: 'organization',
+              identity,
+              mode: identity.organizationId === null ? 'needed' : 'other',
+            },
             commands: [],
             memory: around.memory,
           }
@@ -279,7 +283,8 @@ const takeSignedIn = (
         : beginWith(identity, around);
     case 'stopped': {
       const isAboutThisPerson =
-        state.identity !== null && isSameClerkIdentity(state.identity, identity);
+        state.identity !== null &&
+        isSameClerkIdentity(state.identity, identity);
 
       return isAboutThisPerson || state.reason === 'sign-out-failed'
         ? stay(state, around)

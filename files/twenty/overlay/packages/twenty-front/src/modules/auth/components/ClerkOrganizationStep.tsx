@@ -5,7 +5,7 @@ import { useClerkAuth } from '@/auth/hooks/useClerkAuth';
 import { CreateOrganization, useOrganizationList } from '@clerk/clerk-react';
 import { useTheme } from '@emotion/react';
 import styled from '@emotion/styled';
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useState } from 'react';
 import { Loader } from 'twenty-ui/feedback';
 
 const StyledActions = styled.div`
@@ -71,7 +71,7 @@ export const ClerkOrganizationStep = ({ mode }: ClerkOrganizationStepProps) => {
   const [isCreating, setIsCreating] = useState(false);
   const [isFailed, setIsFailed] = useState(false);
   const [chosenId, setChosenId] = useState<string | null>(null);
-  const hasChosenOnlyOne = useRef(false);
+  const [isOnlyOneTaken, setIsOnlyOneTaken] = useState(false);
 
   const memberships = userMemberships.data ?? [];
   const currentOrganizationId =
@@ -116,8 +116,8 @@ export const ClerkOrganizationStep = ({ mode }: ClerkOrganizationStepProps) => {
 
   useEffect(() => {
     // nothing to choose: a person of one organization is taken there
-    if (onlyOrganizationId !== null && !hasChosenOnlyOne.current) {
-      hasChosenOnlyOne.current = true;
+    if (onlyOrganizationId !== null && !isOnlyOneTaken) {
+      setIsOnlyOneTaken(true);
       activate(onlyOrganizationId);
     }
   });
@@ -162,9 +162,8 @@ export const ClerkOrganizationStep = ({ mode }: ClerkOrganizationStepProps) => {
         {isListFailed && (
           <ClerkButton
             title="Try again"
-            type="button"
+            variant="primary"
             onClick={() => userMemberships.revalidate?.()}
-            fullWidth
           />
         )}
         {!shouldCreate &&
@@ -172,46 +171,22 @@ export const ClerkOrganizationStep = ({ mode }: ClerkOrganizationStepProps) => {
             <ClerkButton
               key={organization.id}
               title={organization.name}
-              type="button"
-              variant="secondary"
               onClick={() => activate(organization.id)}
-              fullWidth
             />
           ))}
         {!shouldCreate && !isListFailed && (
           <ClerkButton
             title="Create an organization"
-            type="button"
-            variant="secondary"
             onClick={() => setIsCreating(true)}
-            fullWidth
           />
         )}
         {shouldCreate && memberships.length > 0 && (
-          <ClerkButton
-            title="Back"
-            type="button"
-            variant="secondary"
-            onClick={() => setIsCreating(false)}
-            fullWidth
-          />
+          <ClerkButton title="Back" onClick={() => setIsCreating(false)} />
         )}
         {mode !== 'needed' && (
-          <ClerkButton
-            title="Stay where I am"
-            type="button"
-            variant="secondary"
-            onClick={keepOrganization}
-            fullWidth
-          />
+          <ClerkButton title="Stay where I am" onClick={keepOrganization} />
         )}
-        <ClerkButton
-          title="Sign out"
-          type="button"
-          variant="secondary"
-          onClick={signOut}
-          fullWidth
-        />
+        <ClerkButton title="Sign out" onClick={signOut} />
       </StyledActions>
     </ClerkPageFrame>
   );

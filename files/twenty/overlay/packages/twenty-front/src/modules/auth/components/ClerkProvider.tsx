@@ -1,7 +1,4 @@
-import {
-  attachTokenPairSetter,
-  clerkSession,
-} from '@/auth/clerk/clerkSession';
+import { attachTokenPairSetter, clerkSession } from '@/auth/clerk/clerkSession';
 import {
   keepClerkTokenPair,
   startKeepingClerkTokenPair,

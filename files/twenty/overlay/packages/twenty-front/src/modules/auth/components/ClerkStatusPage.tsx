@@ -1,6 +1,8 @@
-import { describeClerkSession } from '@/auth/clerk/describeClerkSession';
-import { type ClerkPageAction } from '@/auth/clerk/describeClerkSession';
 import { type ClerkSessionState } from '@/auth/clerk/clerkSessionTypes';
+import {
+  type ClerkPageAction,
+  describeClerkSession,
+} from '@/auth/clerk/describeClerkSession';
 import { ClerkButton } from '@/auth/components/ClerkButton';
 import { ClerkPageFrame } from '@/auth/components/ClerkPageFrame';
 import { useClerkAuth } from '@/auth/hooks/useClerkAuth';
@@ -55,10 +57,8 @@ export const ClerkStatusPage = ({ state }: ClerkStatusPageProps) => {
             <ClerkButton
               key={action}
               title={label}
-              type="button"
               variant={index === 0 && isProblem ? 'primary' : 'secondary'}
               onClick={handlers[action]}
-              fullWidth
             />
           ))}
         </StyledActions>
