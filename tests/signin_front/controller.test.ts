@@ -103,3 +103,18 @@ test('signing out: both ends, or it is said that one did not', async () => {
   const state = bad.controller.getState();
   assert.equal(state.phase === 'stopped' && state.reason, 'sign-out-failed');
 });
+
+test('an answer from before one went away and came back is not the answer of now', async () => {
+  const finish: ((answer: ClerkExchangeAnswer) => void)[] = [];
+  const ask = () => new Promise<ClerkExchangeAnswer>((resolve) => void finish.push(resolve));
+  const { controller, told } = world([ask, ask, ask]);
+  for (const organization of ['org_a', 'org_b', 'org_a']) {
+    controller.send(signedIn(organization));
+  }
+  finish[0]({ kind: 'signed-in', session: SESSION });
+  await settled();
+  assert.equal(controller.getState().phase, 'exchanging');
+  finish[2]({ kind: 'signed-in', session: SESSION });
+  await settled();
+  assert.deepEqual(told, ['exchange', 'exchange', 'exchange', 'hand over']);
+});
