@@ -100,7 +100,7 @@ class Person:
         self.errors: list[str] = []
         self.seen: list[str] = []
         self.context: BrowserContext = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        self.context.expose_function("tellSeen", self.seen.append)
+        self.context.expose_function("tellSeen", lambda what: self.seen.append(str(what)))
         self.context.add_init_script(WATCH)
         self.context.on("response", self._answered)
         self.page = self.tab()

@@ -112,7 +112,8 @@ def test_settings_have_no_invitations_and_the_source_is_offered(somebody: Somebo
 
 
 def test_signing_out_ends_both_sessions_in_every_tab(somebody: Somebody, cast: Cast, clerk: Control, public_url: str) -> None:
-    cast.tenant("Acme", Alice="admin", Bob="member")
+    cast.tenant("Acme", Alice="admin")
+    cast.tenant("Globex", Bob="admin")
     alice = somebody()
     alice.open("/objects/people")
     alice.sign_in("Alice")
