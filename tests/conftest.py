@@ -22,7 +22,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="",
         help="browser: address of the server's own port, for the internal API (secret in TWENTYOPS_INTERNAL_SECRET); empty: through the lab's SSH",
     )
-    parser.addoption("--long", action="store_true", help="rehearsal: also kill the deploy at every operation, and break releases")
     parser.addoption("--twenty-url", default="", help="contract: address of a running Twenty; empty: the stand-in is started")
     parser.addoption(
         "--lab", default="", help="rehearsal: name of a lab that is up, used as it is and left up; empty: one of its own"
