@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
@@ -255,6 +256,13 @@ def postgres_database(container: str, database: str, password: Callable[[], str]
     yield StringCommand("docker exec --interactive", QuoteString(container), psql, _stdin=sql)
 
 
+def telling(log: str) -> list[str]:
+    """Lines of a log that say what went wrong: the first ten that speak of it, and the last twelve. Pure."""
+    lines = log.splitlines()
+    speaking = [i for i, line in enumerate(lines) if re.search(r"(?i)error|fail|denied|refused|cannot|not exist|missing", line)]
+    return [lines[i] for i in sorted({*speaking[:10], *range(max(0, len(lines) - 12), len(lines))})]
+
+
 @operation()
 def twenty_migrations(
     project: str, directory: Callable[[], str], image: Callable[[], str], database: str, timeout: int
@@ -288,9 +296,9 @@ def twenty_migrations(
         succeeded, output = remote(f"bash -c {shlex.quote(script)}", timeout=timeout, show=True)
         if not succeeded:
             remote(f"docker rm --force {name} > /dev/null 2>&1 || true")
-            _, lines = remote(f"tail -n 25 {log}")
-            tail = "\n".join(f"    {line}" for line in [*lines.splitlines(), *output.splitlines()[-1:]])
-            return f"Twenty's migrations failed; the last lines:\n{tail}\nThe database was not marked; running services were not touched. Whole log: {log}"
+            _, text = remote(f"tail -n 400 {log}")
+            lines = "\n".join(f"    {line}" for line in [*telling(text), *output.splitlines()[-1:]])
+            return f"Twenty's migrations failed:\n{lines}\nThe database was not marked; running services were not touched. Whole log: {log}"
         mark = f"comment on database {database} is '{image()}'"
         succeeded, output = remote(
             f"docker exec {postgres} psql -U postgres -d postgres -v ON_ERROR_STOP=1 -qc {shlex.quote(mark)}"
@@ -351,8 +359,10 @@ def _up(directory: str, services: list[str], timeout: int) -> str:
     """
     compose = f"docker compose --file {shlex.quote(f'{directory}/compose.yaml')}"
     names = " ".join(services)
+    # a run that was killed may have left its own at work on the host: two at once would take each other's containers away
+    alone = f"flock --timeout {timeout} --conflict-exit-code 75 /run/lock/twentyops-compose"
     return (
-        f"{compose} up --detach --no-deps --quiet-pull {names} 2>&1 || exit 1; "
+        f"{alone} {compose} up --detach --no-deps --quiet-pull {names} 2>&1 || exit 1; "
         f"end=$(($(date +%s) + {timeout})); "
         f"while :; do "
         f"  states=$(docker inspect --format '{{{{.State.Status}}}} {{{{if .State.Health}}}}{{{{.State.Health.Status}}}}{{{{end}}}} "
@@ -384,8 +394,8 @@ def _describe_failure(project: str, path: str, services: list[str], previous: st
             lines += [f"  health check: {line}" for line in check.splitlines() if line.strip()]
             _, logs = remote(f"docker logs --tail 20 {container} 2>&1")
             lines += [f"  {service} | {line}" for line in logs.splitlines()]
-    if not lines:
-        lines = [f"  {line}" for line in output.splitlines()[-20:]]
+    said = output.splitlines()
+    lines += [f"  compose | {line}" for line in (said[-20:] if not lines else [li for li in said if "rror" in li][-5:])]
     # all of them: earlier steps may have brought up the failed release's server already
     lines += put_back(path, list(SERVICES), previous, timeout)
     lines.append("Next: mend the cause and deploy again | pyinfra inventory.py ops/status.py | docs/runbook/service-unhealthy.md")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dockerfile_parse import DockerfileParser
 
-from twentyops import patchset, release, source, stack
+from twentyops import data_model, patchset, release, source, stack
 from twentyops.errors import Problem, Refused
 from twentyops.operations import NotYetKnown
 from twentyops.registry import ImageRef, Registry, RegistryError
@@ -129,11 +129,6 @@ class Plan:
         parents = {name for name in parser.parent_images if name.lower() not in stages and name != "scratch"}
         return {name: self.pin(self.settings.build_contexts.get(name, name)) for name in sorted(parents)}
 
-    def source_offer(self) -> str:
-        """Where visitors get the source; empty where the operator keeps it in a directory and names no address."""
-        s = self.settings
-        return s.source_offer_url or ("" if s.source_is_directory else s.twenty_source)
-
 
 _lock = threading.Lock()
 
@@ -152,8 +147,16 @@ def _current() -> Plan:
         raise SystemExit(str(refusal)) from None
 
 
+def check_data_model() -> None:
+    """``Refused`` while the data model has a fault: nothing else is worth looking at, the image would carry it."""
+    problems = data_model.check(data_model.MODEL)
+    if problems:
+        raise Refused("Preflight refused, nothing was changed:", problems)
+
+
 def make(settings: Settings) -> Plan:
-    """Look at registry, source and patchset; ``Refused`` with all that is wrong."""
+    """Look at data model, registry, source and patchset; ``Refused`` with all that is wrong."""
+    check_data_model()
     problems: list[Problem] = []
     plan = None
     try:
