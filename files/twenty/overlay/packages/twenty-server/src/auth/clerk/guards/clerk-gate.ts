@@ -49,7 +49,7 @@ const readTenantState = async (
 // Access tokens and API keys, on every request: whatever upstream's own checks let through.
 export const assertSessionIsAdmitted = async (
   context: AuthContext,
-  token: { iat?: number },
+  token: object,
 ): Promise<void> => {
   if (!isClerkOn()) {
     return;
@@ -59,7 +59,7 @@ export const assertSessionIsAdmitted = async (
     hasWorkspace: context.workspace !== undefined,
     isApiKey: context.apiKey !== undefined,
     isImpersonating: context.impersonationContext !== undefined,
-    issuedAt: token.iat,
+    issuedAt: 'iat' in token && typeof token.iat === 'number' ? token.iat : undefined,
     tenant: context.workspace
       ? await readTenantState(context.workspace.id)
       : undefined,
@@ -91,7 +91,7 @@ export const isWorkspaceOpen = async (
   return tenant === undefined || tenant.status !== 'suspended';
 };
 
-type EventRequest = {
+export type EventListenerRequest = {
   workspace?: { id: string };
   userWorkspace?: { id: string };
 };
@@ -99,7 +99,7 @@ type EventRequest = {
 // A live subscription: the event is of the listener's workspace, and the listener is still a member of it.
 export const isEventForListener = async (
   eventWorkspaceId: string | undefined,
-  request: EventRequest | undefined,
+  request: EventListenerRequest | undefined,
 ): Promise<boolean> => {
   const workspaceId = request?.workspace?.id;
 

@@ -15,6 +15,11 @@ import {
   AuthExceptionCode,
 } from 'src/engine/core-modules/auth/auth.exception';
 
+const CLOSED_TO_PEOPLE: ReadonlySet<string> = new Set([
+  'deleteUserFromWorkspace',
+  'updateUserEmail',
+]);
+
 export const closedByClerk = () =>
   new AuthException(
     'Closed: people, workspaces and sign-in are managed by Clerk',
@@ -30,6 +35,15 @@ export const allowPublicEndpoint = (context: ExecutionContext): boolean => {
     !isClerkOn() ||
     isOpenToStrangers(context.getClass().name, context.getHandler().name)
   ) {
+    return true;
+  }
+
+  throw closedByClerk();
+};
+
+// Called by upstream's UserAuthGuard, which stands before what a person does about themselves.
+export const allowSignedIn = (context: ExecutionContext): boolean => {
+  if (!isClerkOn() || !CLOSED_TO_PEOPLE.has(context.getHandler().name)) {
     return true;
   }
 

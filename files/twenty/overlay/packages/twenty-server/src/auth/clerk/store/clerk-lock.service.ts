@@ -3,7 +3,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 
-import { Client } from 'pg';
+import { Client, type ClientConfig } from 'pg';
 import { DataSource } from 'typeorm';
 
 import { Slots } from 'src/auth/clerk/store/slots';
@@ -54,7 +54,7 @@ export class ClerkLockService {
 
     const client = new Client({
       connectionString: options.url,
-      ssl: options.ssl,
+      ssl: options.ssl as ClientConfig['ssl'],
       application_name: 'twentyops-clerk-lock',
       query_timeout: LOCK_TIMEOUT_IN_MS,
       keepAlive: true,

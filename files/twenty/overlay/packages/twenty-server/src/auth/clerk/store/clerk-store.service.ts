@@ -73,6 +73,19 @@ export class ClerkStoreService implements OnModuleInit {
     return row?.userId ?? null;
   }
 
+  // Upstream deletes an account with its last membership; to Clerk the person is still there.
+  async restoreUser(clerkUserId: string): Promise<void> {
+    await this.dataSource.query(
+      `UPDATE core."user" person SET "deletedAt" = NULL
+         FROM clerk."user" link
+        WHERE link.clerk_user_id = $1 AND person.id = link.user_id AND person."deletedAt" IS NOT NULL
+          AND NOT EXISTS (
+            SELECT FROM core."user" other
+             WHERE other.email = person.email AND other.id <> person.id AND other."deletedAt" IS NULL)`,
+      [clerkUserId],
+    );
+  }
+
   async findClerkUserId(userId: string): Promise<string | null> {
     const [row] = await this.dataSource.query(
       `SELECT clerk_user_id AS "clerkUserId" FROM clerk."user" WHERE user_id = $1`,

@@ -65,6 +65,19 @@ export type TenantMember = {
   role: MemberRole;
 };
 
+type UserChanges = Partial<
+  Pick<
+    UserEntity,
+    | 'email'
+    | 'isEmailVerified'
+    | 'firstName'
+    | 'lastName'
+    | 'defaultAvatarUrl'
+    | 'canImpersonate'
+    | 'canAccessFullAdminPanel'
+  >
+>;
+
 const UNIQUE_VIOLATION = '23505';
 
 const isUniqueViolation = (error: unknown) =>
@@ -410,6 +423,8 @@ export class ClerkTenantsService {
   }
 
   private async findOrCreateUser(person: ClerkPerson): Promise<UserEntity> {
+    await this.store.restoreUser(person.clerkUserId);
+
     const linkedId = await this.store.findUserId(person.clerkUserId);
 
     if (linkedId !== null) {
@@ -507,7 +522,7 @@ export class ClerkTenantsService {
     return changed;
   }
 
-  private async writeUser(userId: string, changes: Partial<UserEntity>) {
+  private async writeUser(userId: string, changes: UserChanges) {
     await this.userRepository.update(userId, changes);
 
     const user = await this.userRepository.findOneByOrFail({ id: userId });
