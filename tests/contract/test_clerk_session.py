@@ -6,6 +6,7 @@ TWENTYOPS_INTERNAL_SECRET in the environment. It must have been told that emulat
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -274,3 +275,22 @@ def test_asking_without_end_is_slowed_down(door: Door) -> None:
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in slowed)
     assert {answer.status_code for answer in answers} <= {200, 429}
     assert door.ask(door.mint("bob")).status_code == 200, "somebody else is not hit"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("CLERK_SECRET_KEY", None), ("CLERK_SECRET_KEY", "sk_live_0123456789"), ("CLERK_JWT_KEY", "no key at all")],
+)
+def test_the_standin_does_not_start_with_half_of_clerks_settings(
+    request: pytest.FixtureRequest, name: str, value: str | None
+) -> None:
+    if request.config.getoption("--twenty-url", default=None):
+        pytest.skip("a server that runs already cannot be started with other settings")
+    local: Services = request.getfixturevalue("local_services")
+    key = "pk_test_" + base64.b64encode(b"contract-1.clerk.accounts.dev$").decode().rstrip("=")
+    changes = {"NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY": key, "CLERK_SECRET_KEY": "sk_test_0123456789", name: value}
+    with local.standin(f"refused-{secrets.token_hex(2)}", migrated=True) as standin:
+        done = standin.run("node", "dist/src/main", changes=changes)
+    assert done.returncode == 1
+    assert f"{name}: " in done.stdout + done.stderr
+    assert value is None or value not in done.stdout + done.stderr
