@@ -540,7 +540,8 @@ def schema_text() -> str:
 
 def baked_text(model: DataModel) -> str:
     """The model as the image carries it: the same words, checked, each key present where it says something."""
-    return json.dumps(model.model_dump(exclude_none=True), indent=1, ensure_ascii=False) + "\n"
+    licence = {"licence": "SPDX-License-Identifier: AGPL-3.0-only"}
+    return json.dumps(licence | model.model_dump(exclude_none=True), indent=1, ensure_ascii=False) + "\n"
 
 
 def made_from(model: DataModel) -> dict[Path, str]:
