@@ -20,7 +20,7 @@ from lab.identity import Identity, LabError, cache_dir
 if TYPE_CHECKING:
     from lab.world import Lab
 
-BOOT_SECONDS = 40
+BOOT_SECONDS = 120  # two seconds on an idle machine
 BUSY_SECONDS = 20  # a build can keep sshd waiting; a machine must not be taken for dead too early
 DISK_GIB = 60  # a file with holes: takes what is written to it
 # Docker keeps keys per container, and systemd loads programs into the kernel's filter machine

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,10 @@ def running(identity: Identity, role: str, directory: Path) -> int | None:
     except (FileNotFoundError, ValueError):
         return None
     environ = _environ(pid)
+    deadline = time.monotonic() + 1
+    while not environ and alive(pid) and time.monotonic() < deadline:  # it is just becoming another program: unshare, then ours
+        time.sleep(0.01)
+        environ = _environ(pid)
     return pid if alive(pid) and environ.get(MARK) == identity.id and environ.get(ROLE) == role else None
 
 

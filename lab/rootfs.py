@@ -50,7 +50,8 @@ FILES = {
         'Acquire::Languages "none";\nBinary::apt::APT::Keep-Downloaded-Packages "true";\nAPT::Keep-Downloaded-Packages "true";\n'
     ),
     "etc/ssh/sshd_config.d/10-lab.conf": "PermitRootLogin prohibit-password\nUseDNS no\n",
-    # dockerd must be able to make groups of its own; systemd-nspawn leaves the controllers read only
+    # dockerd must be able to make groups of its own; systemd-nspawn leaves the controllers read only. On a busy machine one boot in
+    # about fifty met a mount that failed at first, hence the bounded tries
     "etc/systemd/system/lab-cgroups.service": """[Unit]
 Description=Make the control group (v1) hierarchies writable
 DefaultDependencies=no
@@ -60,8 +61,9 @@ ConditionPathIsDirectory=/sys/fs/cgroup/memory
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sh -ec 'for c in memory cpu cpuacct pids cpuset devices blkio freezer; do \
-if [ -d /sys/fs/cgroup/$c ]; then mount -o remount,bind,rw /sys/fs/cgroup/$c; fi; done'
+ExecStart=/bin/sh -ec 'for c in memory cpu cpuacct pids cpuset devices blkio freezer; do \\
+[ -d /sys/fs/cgroup/$c ] || continue; tries=100; \\
+until mount -o remount,bind,rw /sys/fs/cgroup/$c; do tries=$((tries - 1)); [ $tries -gt 0 ] || exit 1; sleep 0.1; done; done'
 
 [Install]
 WantedBy=sysinit.target

@@ -34,7 +34,7 @@ def values(lab: Lab) -> dict[str, str]:
         raise LabError(
             f"lab {lab.name} has no base images for {', '.join(missing)}: python -m lab up --name {lab.name} pushes them"
         )
-    registry = lab.registry
+    registry, clerk = lab.registry, lab.clerk.settings()
     found: dict[str, str] = {}
     for prefix, name in (("DROPLET", DROPLET), ("BUILDER", BUILDER)):
         if name not in lab.machines:  # a lab without a builder builds on this machine, which is the default
@@ -61,7 +61,12 @@ def values(lab: Lab) -> dict[str, str]:
         "CADDY_IMAGE": lab.images["caddy"],
         "BUILD_CONTEXTS": json.dumps(build_contexts(lab.images)),
         "SERVER_URL": lab.public_url,
-        "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY": lab.clerk.settings()["publishableKey"],
+        "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY": clerk["publishableKey"],
+        "CLERK_PROXY_URL": clerk["proxyUrl"],
+        "CLERK_JS_URL": clerk["clerkJSUrl"],
+        "CLERK_API_URL": clerk["apiUrl"],
+        "CLERK_JWKS_URL": clerk["jwksUrl"],
+        "CLERK_ISSUER": clerk["issuer"],
         "CLERK_SECRET_KEY": lab.clerk.secrets["secret_key"],
         "CLERK_WEBHOOK_SECRET": lab.clerk.secrets["webhook_secret"],
         "CLERK_WEBHOOK_URL": lab.webhook_url,

@@ -12,7 +12,6 @@ os.environ["TWENTYOPS_LAB"] = "1"  # settings without an address of the lab are 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--release-directory", default="/opt/twenty/current", help="smoke: directory of the release to check")
     parser.addoption("--public-url", default="", help="browser: address of a running deployment")
-    parser.addoption("--long", action="store_true", help="rehearsal: also kill the deploy at every operation, and break releases")
     parser.addoption("--twenty-url", default="", help="contract: address of a running Twenty; empty: the stand-in is started")
     parser.addoption(
         "--lab", default="", help="rehearsal: name of a lab that is up, used as it is and left up; empty: one of its own"

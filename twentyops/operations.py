@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
@@ -255,6 +256,13 @@ def postgres_database(container: str, database: str, password: Callable[[], str]
     yield StringCommand("docker exec --interactive", QuoteString(container), psql, _stdin=sql)
 
 
+def telling(log: str) -> list[str]:
+    """Lines of a log that say what went wrong: the first ten that speak of it, and the last twelve. Pure."""
+    lines = log.splitlines()
+    speaking = [i for i, line in enumerate(lines) if re.search(r"(?i)error|fail|denied|refused|cannot|not exist|missing", line)]
+    return [lines[i] for i in sorted({*speaking[:10], *range(max(0, len(lines) - 12), len(lines))})]
+
+
 @operation()
 def twenty_migrations(
     project: str, directory: Callable[[], str], image: Callable[[], str], database: str, timeout: int
@@ -288,9 +296,9 @@ def twenty_migrations(
         succeeded, output = remote(f"bash -c {shlex.quote(script)}", timeout=timeout, show=True)
         if not succeeded:
             remote(f"docker rm --force {name} > /dev/null 2>&1 || true")
-            _, lines = remote(f"tail -n 25 {log}")
-            tail = "\n".join(f"    {line}" for line in [*lines.splitlines(), *output.splitlines()[-1:]])
-            return f"Twenty's migrations failed; the last lines:\n{tail}\nThe database was not marked; running services were not touched. Whole log: {log}"
+            _, text = remote(f"tail -n 400 {log}")
+            lines = "\n".join(f"    {line}" for line in [*telling(text), *output.splitlines()[-1:]])
+            return f"Twenty's migrations failed:\n{lines}\nThe database was not marked; running services were not touched. Whole log: {log}"
         mark = f"comment on database {database} is '{image()}'"
         succeeded, output = remote(
             f"docker exec {postgres} psql -U postgres -d postgres -v ON_ERROR_STOP=1 -qc {shlex.quote(mark)}"

@@ -129,11 +129,6 @@ class Plan:
         parents = {name for name in parser.parent_images if name.lower() not in stages and name != "scratch"}
         return {name: self.pin(self.settings.build_contexts.get(name, name)) for name in sorted(parents)}
 
-    def source_offer(self) -> str:
-        """Where visitors get the source; empty where the operator keeps it in a directory and names no address."""
-        s = self.settings
-        return s.source_offer_url or ("" if s.source_is_directory else s.twenty_source)
-
 
 _lock = threading.Lock()
 

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from dotenv.main import DotEnv
 from dotenv.parser import parse_stream
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
@@ -27,6 +29,7 @@ from twentyops.errors import Problem, Refused
 
 ENV_FILE_VARIABLE = "TWENTYOPS_ENV_FILE"
 LAB_VARIABLE = "TWENTYOPS_LAB"
+LAB_ONLY = "For rehearsals, refused elsewhere:"
 PRODUCTION_HOST = "167.99.20.94"
 WEBHOOK_PATH = "/webhooks/clerk"
 PLACEHOLDER = re.compile(
@@ -65,6 +68,20 @@ def _prefixed(prefix: str, source: str, pattern: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def _public_pem(value: str) -> str:
+    """A PEM public key on one line, as Compose's env files need it. ``ValueError`` where it is none of RSA's."""
+    if not value:
+        return ""
+    text = value.replace("\\n", "\n").strip()
+    try:
+        key = load_pem_public_key(text.encode())
+    except ValueError as error:
+        raise ValueError("no PEM public key: copy all of it, from -----BEGIN PUBLIC KEY----- on, line breaks as \\n") from error
+    if not isinstance(key, RSAPublicKey) or key.key_size < 2048:
+        raise ValueError("Clerk signs with RSA keys of 2048 bits or more; this is another kind of key")
+    return text.replace("\n", "\\n")
 
 
 def _url(value: str) -> str:
@@ -207,6 +224,16 @@ class Settings(BaseSettings):
         "", description=f"Address that Clerk calls; empty: <SERVER_URL>{WEBHOOK_PATH}. Anything else is refused."
     )
 
+    clerk_jwt_key: Annotated[str, AfterValidator(_public_pem)] = Field(
+        "",
+        description="PEM public key of the instance (API keys, JWT public key), line breaks as \\n: tokens are then checked without asking Clerk for its key set; empty: the key set.",
+    )
+    clerk_proxy_url: str = Field("", description=f"{LAB_ONLY} where pages find the frontend API.")
+    clerk_js_url: str = Field("", description=f"{LAB_ONLY} where pages find clerk-js.")
+    clerk_api_url: str = Field("", description=f"{LAB_ONLY} the Backend API.")
+    clerk_jwks_url: str = Field("", description=f"{LAB_ONLY} the key set.")
+    clerk_issuer: str = Field("", description=f"{LAB_ONLY} who signs tokens.")
+
     # -- storage and e-mail --------------------------------------------------------------------------------------------
     storage_type: Literal["local", "s3"] = Field("local", description="Where uploads live: a volume on the droplet, or S3.")
     storage_s3_region: str = Field("", description="For s3.")
@@ -269,6 +296,13 @@ class Settings(BaseSettings):
     @property
     def source_is_directory(self) -> bool:
         return not re.match(r"^(https?|ssh|git|file)://|^[\w.-]+@[\w.-]+:", self.twenty_source)
+
+    @property
+    def source_offer(self) -> str:
+        """Where visitors get the source, without a login that TWENTY_SOURCE may hold; empty where no address is known."""
+        if self.source_offer_url or self.source_is_directory:
+            return self.source_offer_url
+        return re.sub(r"(?<=://)[^/@]*@", "", self.twenty_source)
 
     @property
     def memory_limits(self) -> dict[str, int]:
@@ -443,6 +477,10 @@ def load(environ: dict[str, str] | None = None) -> Settings:
         problems.append(
             Problem("DROPLET_HOST", f"{LAB_VARIABLE} is set: a test or rehearsal never runs against the production address")
         )
+    if not environ.get(LAB_VARIABLE):
+        for name in sorted(n for n, field in NAMES.items() if (field.description or "").startswith(LAB_ONLY) and values.get(n)):
+            problems.append(Problem(name, "a rehearsal's setting: people would sign in at an emulator; take it out"))
+            del values[name]
     settings = None
     try:
         settings = _build(values)

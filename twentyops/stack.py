@@ -23,7 +23,7 @@ SERVICES = ("postgres", "redis", "server", "worker", "caddy")
 BASE_SERVICES = ("postgres", "redis", "caddy")
 ORDER = (("postgres", "redis"), ("server",), ("worker",), ("caddy",))
 """Who starts after whom; each step is healthy before the next. Migrations run between the first and the second."""
-SECRETS = ("app_secret", "postgres_password", "twenty_database_password")
+SECRETS = ("app_secret", "internal_secret", "postgres_password", "twenty_database_password")
 """Made once on the droplet, kept through every redeploy. ``app_secret`` lost means every token and encrypted value lost."""
 DATABASE = "twenty"
 MIGRATE_MEMORY_MB = 2048
@@ -91,10 +91,28 @@ def env_files(settings: Settings, secrets: Mapping[str, str]) -> dict[str, dict[
     twenty = {name: value for name, value in twenty.items() if value != ""}
     return {
         "postgres": {"POSTGRES_USER": "postgres", "POSTGRES_PASSWORD": secrets["postgres_password"]},
-        "server": twenty | {"NODE_PORT": "3000", "NODE_OPTIONS": _heap(s.server_memory_mb)},
+        "server": twenty | _sign_in(s, secrets) | {"NODE_PORT": "3000", "NODE_OPTIONS": _heap(s.server_memory_mb)},
         "worker": twenty | {"NODE_OPTIONS": _heap(s.worker_memory_mb)},
         "migrate": twenty | {"NODE_OPTIONS": _heap(MIGRATE_MEMORY_MB)},
     }
+
+
+def _sign_in(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
+    """What the server reads to let people in by Clerk; the addresses of a rehearsal are empty in production, and left out."""
+    s = settings
+    found = {
+        "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY": s.next_public_clerk_publishable_key,
+        "CLERK_SECRET_KEY": s.clerk_secret_key.get_secret_value(),
+        "CLERK_JWT_KEY": s.clerk_jwt_key,
+        "CLERK_PROXY_URL": s.clerk_proxy_url,
+        "CLERK_JS_URL": s.clerk_js_url,
+        "CLERK_API_URL": s.clerk_api_url,
+        "CLERK_JWKS_URL": s.clerk_jwks_url,
+        "CLERK_ISSUER": s.clerk_issuer,
+        "TWENTYOPS_INTERNAL_SECRET": secrets["internal_secret"],
+        "SOURCE_CODE_URL": s.source_offer,
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def _heap(limit_mb: int) -> str:

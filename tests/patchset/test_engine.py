@@ -334,3 +334,27 @@ def test_source_that_is_no_directory(tmp_path: Path) -> None:
             plan(source, patchset)
         with pytest.raises(UsageError, match="is no directory"):
             apply(source, tmp_path / "out", patchset)
+
+
+def test_stand_in_says_where_it_is_not_twenty(tmp_path: Path, source: Path) -> None:
+    files = {k: list(v) for k, v in RULES.items()} | {
+        "front/gone.ts": [rule("gone", find={"pattern": "go()"}, insert_after="on();")],
+        "front/there.ts": [rule("there", find={"pattern": "start()"}, insert_after="on();")],
+    }
+    write_tree(source, {"front/there.ts": "start();\n"})
+    patchset = write_patchset(tmp_path / "p", files)
+    assert plan(source, patchset).drift
+    write_tree(source, {"package.json": json.dumps({"twentyops": {"unpatched": ["front", "run"]}})})
+    worked = plan(source, patchset)
+    assert {row.id: row.state for row in worked.rows} == {"app": "ok", "run": "ok", "gone": "left-out", "there": "left-out"}
+    apply(source, tmp_path / "out", patchset)
+    assert (tmp_path / "out/front/there.ts").read_text() == "start();\n"
+    assert json.loads((tmp_path / "out" / MARKER).read_text())["rules"] == ["app", "run"]
+    assert plan(tmp_path / "out", patchset).already_patched
+
+
+@pytest.mark.parametrize("said", [[], {"twentyops": []}, {"twentyops": {"unpatched": ["fron", "front/go", "/front"]}}])
+def test_other_words_in_package_json_leave_nothing_out(tmp_path: Path, source: Path, said: object) -> None:
+    write_tree(source, {"package.json": json.dumps(said)})
+    patchset = write_patchset(tmp_path / "p", {"front/gone.ts": [rule("gone", find={"pattern": "go()"}, insert_after="on();")]})
+    assert [row.state for row in plan(source, patchset).rows] == ["not-found"]

@@ -23,21 +23,6 @@ from tests.rehearsal.secrets import Processes
 BareDroplet = Callable[..., Target]
 
 
-LONG = ("test_killed.py", "test_broken_release.py")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Two halves that may run side by side (pytest-xdist), each with a lab of its own; the longest files only with ``--long``."""
-    long = [item for item in items if item.path.parent.name == "rehearsal" and item.path.name in LONG]
-    if long and not config.getoption("--long"):
-        items[:] = [item for item in items if item not in long]
-        config.hook.pytest_deselected(items=long)
-    for item in items:
-        if "tests/rehearsal/" in str(item.path):
-            half = "debian-12" if "bookworm" in getattr(item, "fixturenames", ()) else "debian-13"
-            item.add_marker(pytest.mark.xdist_group(f"rehearsal-{half}"))
-
-
 @dataclass(frozen=True)
 class Deployed:
     """A droplet after its first deploy, and that deploy. ``was_bare``: it was the first, with nothing built yet."""
@@ -84,6 +69,7 @@ def deployed(lab: Lab) -> Deployed:
     was_bare = lab.droplet.ssh("test -e /opt/twenty", check=False).returncode != 0
     with Processes() as processes:
         run = target.run("deploy.py", "-y", "-vvv", "--diff", timeout=1500)
+    assert run.exit_code == 0, str(run)
     return Deployed(target, run, processes, was_bare)
 
 
@@ -92,7 +78,7 @@ import fcntl, time
 held = [open(path, "w") for path in ("/var/lib/apt/lists/lock", "/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock")]
 for file in held:
     fcntl.lockf(file, fcntl.LOCK_EX)
-time.sleep(20)
+time.sleep(12)
 """
 
 
@@ -110,6 +96,7 @@ def bookworm(lab: Lab) -> Deployed:
     wait_until(lambda: target.droplet.ssh("apt-get -q update", check=False).returncode, 10, "apt is not busy")
     with Processes() as processes:
         run = target.run(timeout=1500)
+    assert run.exit_code == 0, str(run)
     return Deployed(target, run, processes, was_bare=True)
 
 

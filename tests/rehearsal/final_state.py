@@ -52,7 +52,6 @@ def of(machine: Machine) -> dict[str, list[str]]:
         kind: sorted({neutral(line) for line in machine.ssh(command, check=False).stdout.splitlines() if line.strip()})
         for kind, command in COMMANDS.items()
     }
-    # times and sizes of ours do not matter, what a directory's entry says does
     found["manifest"] = sorted(
         neutral(f"{name} = {value}")
         for name, value in manifest.items()
@@ -65,7 +64,7 @@ def of(machine: Machine) -> dict[str, list[str]]:
             neutral(line)
             for line in (
                 f"{name}: {state['Status']} {state.get('Health', {}).get('Status')}, {config['Image']}, {config['Cmd']}",
-                f"{name}: labels {sorted(config['Labels'])}",
+                f"{name}: labels {sorted(set(config['Labels']) - {'com.docker.compose.replace'})}",
                 f"{name}: release {config['Labels'].get('com.docker.compose.project.config_files')}",
                 f"{name}: variables {sorted(v.partition('=')[0] for v in config['Env'])}",
                 f"{name}: networks {sorted(container['NetworkSettings']['Networks'])}",

@@ -45,14 +45,14 @@ CASES = [
         "ENV STANDIN_UNHEALTHY=true",
         ["Run server", "server: running, ", "server | ", "Next: mend the cause and deploy again"],
         put_back=True,
-        settings={"HEALTH_TIMEOUT_S": "20"},
+        settings={"HEALTH_TIMEOUT_S": "15"},
     ),
     Broken(
         "worker takes no jobs",
         """RUN printf 'console.log("worker sleeps"); setInterval(() => {}, 1000)' > dist/src/queue-worker/queue-worker.js""",
         ["Run worker", "worker: running, ", "no worker took a job", "worker | worker sleeps", "Next: mend the cause"],
         put_back=True,
-        settings={"HEALTH_TIMEOUT_S": "20"},
+        settings={"HEALTH_TIMEOUT_S": "30"},
     ),
     Broken(
         "migration fails",
@@ -72,7 +72,7 @@ CASES = [
     Broken(
         "smoke check fails",
         "RUN true",
-        ["The smoke suite found broken promises", "test_container_is_confined[server]", "is not recorded"],
+        ["The smoke suite found broken promises", "test_container_is_confined", "-server]: ", "is not recorded"],
         put_back=True,
         user="0",
     ),
@@ -88,7 +88,7 @@ CASES = [
     ),
     Broken(
         "build runs out of memory",
-        "RUN echo 'bundling' && kill -9 $$",
+        "RUN echo 'bundling' && exit 137",
         ["the image could not be built", "the build ran out of memory", "BUILDER_HOST"],
     ),
     Broken(
@@ -121,11 +121,12 @@ def test_broken_release(deployed: Deployed, tmp_path: Path, broken: Broken) -> N
     before = served(deployed), driver.manifest(deployed.droplet)
 
     run = deployed.target.having(TWENTY_SOURCE=str(source), **broken.settings).run()
-    assert run.exit_code == 1, run
+    assert run.exit_code == 1, str(run)
     for part in broken.says:
-        assert part in run.text, run
-    assert "Traceback" not in run.text, run
-    assert (f"Release {before[1]['id']} was put back and serves again. Nothing was lost." in run.text) == broken.put_back, run
+        assert part in run.text, str(run)
+    assert "Traceback" not in run.text, str(run)
+    put_back = f"Release {before[1]['id']} was put back and serves again. Nothing was lost." in run.text
+    assert put_back == broken.put_back, str(run)
 
     assert (served(deployed), driver.manifest(deployed.droplet)) == before
     assert driver.lock(deployed.droplet) == ""
@@ -153,9 +154,9 @@ def read_only_registry(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 def test_refused_push(deployed: Deployed, read_only_registry: None, tmp_path: Path) -> None:
     before = served(deployed), driver.containers(deployed.droplet)
     run = deployed.target.having(TWENTY_SOURCE=str(standin_copy(tmp_path, "not pushed"))).run()
-    assert run.exit_code == 1, run
-    assert "the registry refused the push of" in run.text, run
-    assert "REGISTRY_USERNAME" in run.text, run
+    assert run.exit_code == 1, str(run)
+    assert "the registry refused the push of" in run.text, str(run)
+    assert "REGISTRY_USERNAME" in run.text, str(run)
     assert (served(deployed), driver.containers(deployed.droplet)) == before
     assert driver.lock(deployed.droplet) == ""
 
@@ -163,11 +164,11 @@ def test_refused_push(deployed: Deployed, read_only_registry: None, tmp_path: Pa
 def test_good_release_deploys_again(deployed: Deployed) -> None:
     before = served(deployed), driver.manifest(deployed.droplet)
     run = deployed.target.run()
-    assert run.exit_code == 0, run
+    assert run.exit_code == 0, str(run)
     assert run.counts[1] == 0
     assert (served(deployed), driver.manifest(deployed.droplet)) == before
     again = deployed.target.run()
-    assert (again.exit_code, again.counts[:2]) == (0, (0, 0)), again
+    assert (again.exit_code, again.counts[:2]) == (0, (0, 0)), str(again)
 
 
 def test_failed_releases_leave_nothing_behind_but_their_files(deployed: Deployed) -> None:

@@ -12,13 +12,14 @@ import pytest
 from lab.rehearse import environment
 from tests.rehearsal import driver
 from tests.rehearsal.conftest import BareDroplet, Deployed
+from twentyops import stack
 
 TASKS = sorted(file.stem for file in (driver.PROJECT / "tasks").glob("*.py") if file.stem != "__init__")
 
 
 def test_first_deploy_ends_with_a_stack_that_answers(deployed: Deployed) -> None:
     run = deployed.first
-    assert run.exit_code == 0, run
+    assert run.exit_code == 0, str(run)
     changed, failed, _ = run.counts
     assert failed == 0
     assert changed > 15 or not deployed.was_bare
@@ -31,13 +32,13 @@ def test_first_deploy_ends_with_a_stack_that_answers(deployed: Deployed) -> None
 
 def test_first_deploy_to_debian_12(bookworm: Deployed) -> None:
     run = bookworm.first
-    assert run.exit_code == 0, run
+    assert run.exit_code == 0, str(run)
     assert run.counts[1] == 0
     assert "VERSION_CODENAME=bookworm" in bookworm.droplet.ssh("cat /etc/os-release").stdout
     assert len(driver.containers(bookworm.droplet)) == 5
     again = bookworm.target.run()
-    assert again.exit_code == 0, again
-    assert again.counts[:2] == (0, 0), again
+    assert again.exit_code == 0, str(again)
+    assert again.counts[:2] == (0, 0), str(again)
 
 
 def test_docker_on_debian_12_comes_from_the_mirror_that_the_host_uses(bookworm: Deployed) -> None:
@@ -52,8 +53,8 @@ def test_docker_on_debian_12_comes_from_the_mirror_that_the_host_uses(bookworm: 
 def test_second_deploy_changes_nothing(deployed: Deployed) -> None:
     before = driver.containers(deployed.droplet), driver.manifest(deployed.droplet)
     run = deployed.target.run()
-    assert run.exit_code == 0, run
-    assert run.counts[:2] == (0, 0), run
+    assert run.exit_code == 0, str(run)
+    assert run.counts[:2] == (0, 0), str(run)
     assert (driver.containers(deployed.droplet), driver.manifest(deployed.droplet)) == before
 
 
@@ -62,14 +63,14 @@ def test_dry_run_changes_nothing_on_a_host_without_docker(deployed: Deployed, ba
     before = driver.fingerprint(target.droplet)
     assert "/usr/bin/docker" not in target.droplet.ssh("command -v docker; true").stdout
     run = target.run("deploy.py", "--dry")
-    assert run.exit_code == 0, run
-    assert "Services | Run server" in run.text, run
+    assert run.exit_code == 0, str(run)
+    assert "Services | Run server" in run.text, str(run)
     assert driver.fingerprint(target.droplet) == before
 
 
 def test_plan_of_a_deployed_host_is_empty(deployed: Deployed) -> None:
     run = deployed.target.run("deploy.py", "--dry", "--json")
-    assert run.exit_code == 0, run
+    assert run.exit_code == 0, str(run)
     plan = json.loads(run.stdout)["plan"]
     assert len(plan) > 30
     assert [operation["name"] for operation in plan if operation["hosts_with_change"]] == []
@@ -80,8 +81,8 @@ def test_plan_of_a_deployed_host_is_empty(deployed: Deployed) -> None:
 )
 def test_limit_runs_one_side_alone(deployed: Deployed, limit: str, there: str, absent: str) -> None:
     run = deployed.target.run("deploy.py", "-y", "--limit", limit)
-    assert run.exit_code == 0, run
-    assert run.counts[:2] == (0, 0), run
+    assert run.exit_code == 0, str(run)
+    assert run.counts[:2] == (0, 0), str(run)
     names = "\n".join(run.operations)
     assert there in names
     assert absent not in names
@@ -89,13 +90,13 @@ def test_limit_runs_one_side_alone(deployed: Deployed, limit: str, there: str, a
 
 def test_verbose_run_says_what_is_there_already(deployed: Deployed) -> None:
     run = deployed.target.run("tasks/services.py", "-y", "-v", "--limit", "droplet")
-    assert run.exit_code == 0, run
+    assert run.exit_code == 0, str(run)
     assert "server: run as wanted and are healthy" in run.text
 
 
 def test_json_output_is_json_and_agrees_with_the_plan(deployed: Deployed) -> None:
     run = deployed.target.run("deploy.py", "-y", "--json")
-    assert run.exit_code == 0, run
+    assert run.exit_code == 0, str(run)
     answer = json.loads(run.stdout)
     operations = answer["results"]["operations"]
     assert len(operations) == len(answer["plan"])
@@ -110,17 +111,50 @@ def test_json_output_is_json_and_agrees_with_the_plan(deployed: Deployed) -> Non
 def test_task_runs_alone(deployed: Deployed, task: str) -> None:
     before = driver.containers(deployed.droplet), driver.manifest(deployed.droplet)
     run = deployed.target.run(f"tasks/{task}.py", "-y")
-    assert run.exit_code == 0, run
-    assert run.counts[:2] == (0, 0), run
+    assert run.exit_code == 0, str(run)
+    assert run.counts[:2] == (0, 0), str(run)
     # preflight only looks: no operation
     assert (run.operations == []) == (task == "preflight")
     assert (driver.containers(deployed.droplet), driver.manifest(deployed.droplet)) == before
     assert driver.lock(deployed.droplet) == ""
 
 
+AWKWARD = [
+    "it's",
+    "'",
+    '"',
+    "\\",
+    "a'b\"c$d\\e`f",
+    "$HOME ${HOME} $$",
+    "# no comment",
+    " both ends ",
+    "tab\tend",
+    "line\\nbreak",
+    "ü…",
+    "{'a': \"b\"}",
+    "'\\'$'",
+]
+
+
+def test_values_reach_a_container_to_the_byte(deployed: Deployed) -> None:
+    """Compose reads an env file by rules of its own; what the templates write must come out of them as it went in."""
+    lines = "".join(stack.env_line(f"VALUE_{i}", value) for i, value in enumerate(AWKWARD))
+    project = {
+        "services": {
+            "x": {"image": driver.manifest(deployed.droplet)["images"]["redis"], "env_file": "x.env", "network_mode": "none"}
+        }
+    }
+    deployed.droplet.ssh("mkdir -p /root/awkward && cat > /root/awkward/x.env", input=lines)
+    deployed.droplet.ssh("cat > /root/awkward/compose.yaml", input=json.dumps(project))
+    shown = deployed.droplet.ssh("cd /root/awkward && docker compose run --rm -T --entrypoint env x -0").stdout
+    deployed.droplet.ssh("rm -r /root/awkward")
+    found = dict(pair.partition("=")[::2] for pair in shown.split("\0") if pair)
+    assert [found[f"VALUE_{i}"] for i in range(len(AWKWARD))] == AWKWARD
+
+
 def test_status_tells_release_and_services(deployed: Deployed) -> None:
     run = deployed.target.run("ops/status.py", "-y", "--limit", "droplet")
-    assert run.exit_code == 0, run
+    assert run.exit_code == 0, str(run)
     assert f"release {driver.manifest(deployed.droplet)['id']}" in run.text
     assert run.text.count("running, healthy") == 5
     assert "locked by" not in run.text
@@ -128,7 +162,7 @@ def test_status_tells_release_and_services(deployed: Deployed) -> None:
 
 def test_unlock_without_a_lock_says_so(deployed: Deployed) -> None:
     run = deployed.target.run("ops/unlock.py", "-y", "--limit", "droplet")
-    assert run.exit_code == 0, run
+    assert run.exit_code == 0, str(run)
     assert "there was no lock" in run.text
 
 
@@ -136,11 +170,11 @@ def test_status_names_the_service_that_is_stopped_and_a_deploy_mends_it(deployed
     before = driver.inspect(deployed.droplet)
     deployed.droplet.ssh("docker stop --time 1 twenty-worker-1")
     run = deployed.target.run("ops/status.py", "-y", "--limit", "droplet")
-    assert run.exit_code == 1, run
+    assert run.exit_code == 1, str(run)
     assert "not healthy: worker" in run.text
     run = deployed.target.run()
-    assert run.exit_code == 0, run
-    assert run.counts[:2] == (1, 0), run
+    assert run.exit_code == 0, str(run)
+    assert run.counts[:2] == (1, 0), str(run)
     after = driver.inspect(deployed.droplet)
     assert {name: c["Id"] for name, c in after.items()} == {name: c["Id"] for name, c in before.items()}
 
@@ -153,22 +187,22 @@ def smoke(*arguments: str) -> driver.Run:
 def test_smoke_suite_runs_alone(deployed: Deployed) -> None:
     lab = deployed.target.lab
     run = smoke(f"--hosts=ssh://root@{deployed.droplet.address}", f"--ssh-config={lab.ssh_config}")
-    assert run.exit_code == 0, run
+    assert run.exit_code == 0, str(run)
     assert " passed" in run.text
     assert "skipped" not in run.text
 
 
 def test_smoke_suite_without_a_host_is_an_error() -> None:
     run = smoke()
-    assert run.exit_code == pytest.ExitCode.USAGE_ERROR, run
+    assert run.exit_code == pytest.ExitCode.USAGE_ERROR, str(run)
     assert "pytest tests/smoke --hosts=ssh://root@HOST" in run.text
 
 
 def test_smoke_suite_against_a_bare_host_fails(deployed: Deployed, bare: BareDroplet) -> None:
     droplet = bare("nothing").droplet
     run = smoke(f"--hosts=ssh://root@{droplet.address}", f"--ssh-config={deployed.target.lab.ssh_config}")
-    assert run.exit_code == pytest.ExitCode.TESTS_FAILED, run
-    assert " passed" not in run.text.splitlines()[-1], run
+    assert run.exit_code == pytest.ExitCode.TESTS_FAILED, str(run)
+    assert " passed" not in run.text.splitlines()[-1], str(run)
 
 
 @pytest.mark.parametrize(
@@ -185,6 +219,6 @@ def test_run_that_would_reach_nobody_is_refused(
     deployed: Deployed, inventory: str, arguments: tuple[str, ...], says: str
 ) -> None:
     run = deployed.target.run("deploy.py", "-y", *arguments, inventory=inventory)
-    assert run.exit_code == 1, run
+    assert run.exit_code == 1, str(run)
     assert says in run.text
     assert "Nothing was changed" in run.text

@@ -37,11 +37,11 @@ def test_second_of_two_deploys_is_refused_and_told_who_holds_the_lock(deployed: 
         holder = json.loads(driver.lock(target.droplet))
         second = target.run()
         ended = first.end()
-    assert second.exit_code == 1, second
+    assert second.exit_code == 1, str(second)
     assert f"{holder['who']} has been deploying since" in second.text
     assert f"process {holder['pid']}" in second.text
     assert "ops/unlock.py" in second.text
-    assert (ended.exit_code, ended.counts[:2]) == (0, (0, 0)), ended
+    assert (ended.exit_code, ended.counts[:2]) == (0, (0, 0)), str(ended)
     assert driver.lock(target.droplet) == ""
 
 
@@ -52,7 +52,7 @@ def test_lock_of_a_killed_deploy_is_taken_over_at_once(deployed: Deployed) -> No
         killed.kill()
     holder = json.loads(driver.lock(target.droplet))
     run = target.run()
-    assert run.exit_code == 0, run
+    assert run.exit_code == 0, str(run)
     assert f"taking over the lock of {holder['who']}: its process {holder['pid']} on this machine is gone" in run.text
     assert driver.lock(target.droplet) == ""
 
@@ -61,7 +61,7 @@ def test_live_lock_of_another_machine_refuses_and_stays(deployed: Deployed, writ
     write_lock()
     before = driver.fingerprint(deployed.droplet)
     run = deployed.target.run()
-    assert run.exit_code == 1, run
+    assert run.exit_code == 1, str(run)
     assert "eve@elsewhere has been deploying since" in run.text
     assert "its lock lasts 59 more minutes. Nothing was changed." in run.text
     assert driver.fingerprint(deployed.droplet) == before
@@ -72,7 +72,7 @@ def test_live_lock_of_another_machine_refuses_and_stays(deployed: Deployed, writ
 def test_unlock_removes_it_and_says_whose_it_was(deployed: Deployed, write_lock: Any) -> None:
     write_lock()
     run = deployed.target.run("ops/unlock.py", "-y", "--limit", "droplet")
-    assert run.exit_code == 0, run
+    assert run.exit_code == 0, str(run)
     assert "removed the lock of eve@elsewhere, process 4711" in run.text
     assert driver.lock(deployed.droplet) == ""
 
@@ -80,7 +80,7 @@ def test_unlock_removes_it_and_says_whose_it_was(deployed: Deployed, write_lock:
 def test_lock_whose_time_is_over_is_taken_over(deployed: Deployed, write_lock: Any) -> None:
     write_lock(expires=int(time.time()) - 1)
     run = deployed.target.run("tasks/lock.py", "-y", "--limit", "droplet")
-    assert run.exit_code == 0, run
+    assert run.exit_code == 0, str(run)
     assert "taking over the lock of eve@elsewhere: its time is over" in run.text
     assert driver.lock(deployed.droplet) == ""
 
@@ -89,6 +89,6 @@ def test_lock_whose_time_is_over_is_taken_over(deployed: Deployed, write_lock: A
 def test_damaged_lock_is_taken_over(deployed: Deployed, text: str) -> None:
     deployed.droplet.ssh(f"cat > {PATH}", input=text)
     run = deployed.target.run("tasks/lock.py", "-y", "--limit", "droplet")
-    assert run.exit_code == 0, run
+    assert run.exit_code == 0, str(run)
     assert "damaged" in run.text
     assert driver.lock(deployed.droplet) == ""

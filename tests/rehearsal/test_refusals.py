@@ -35,12 +35,12 @@ def refused(target: Target) -> Refusal:
     def run(*says: str, **changes: str | None) -> Run:
         before = driver.fingerprint(target.droplet)
         ended = target.having(**changes).run()
-        assert ended.exit_code == 1, ended
+        assert ended.exit_code == 1, str(ended)
         for part in says:
-            assert part in ended.text, ended
+            assert part in ended.text, str(ended)
         assert len(re.findall("nothing was changed", ended.text, re.IGNORECASE)) == 1, f"not one message: {ended}"
-        assert "Traceback" not in ended.text, ended
-        assert "Starting operation" not in ended.text, ended
+        assert "Traceback" not in ended.text, str(ended)
+        assert "Starting operation" not in ended.text, str(ended)
         assert driver.fingerprint(target.droplet) == before
         return ended
 
@@ -156,8 +156,8 @@ def test_small_machine(lab: Lab) -> None:
         run = Target(lab, droplet).run()
     finally:
         lab.remove_droplet("small")
-    assert run.exit_code == 1, run
-    assert "has 2048 MB of memory; the limits (postgres 512, " in run.text, run
+    assert run.exit_code == 1, str(run)
+    assert "has 2048 MB of memory; the limits (postgres 512, " in run.text, str(run)
 
 
 def test_port_80_is_taken(target: Target, refused: Refusal) -> None:
@@ -254,7 +254,7 @@ def test_lab_without_root(tmp_path: Path) -> None:
     nobody += ["--ambient-caps=+dac_read_search"]
     argv = (*nobody, sys.executable, "-m", "lab", "up", "--name", f"nobody-{os.getpid()}")
     run = driver.command(argv, environment(Path("/nonexistent")) | {"HOME": str(tmp_path)})
-    assert run.exit_code == 1, run
+    assert run.exit_code == 1, str(run)
     assert "it needs root" in run.text
     assert "apt-get install" in run.text
     assert "systemd-container" in run.text

@@ -9,6 +9,7 @@ import pytest
 
 from tests.rehearsal import driver, secrets
 from tests.rehearsal.conftest import BareDroplet, Deployed
+from twentyops import stack
 
 DEBUG_LOG = driver.PROJECT / "pyinfra-debug.log"
 
@@ -27,7 +28,7 @@ def test_the_search_finds_what_is_there(values: dict[str, str]) -> None:
 
 def test_first_deploy_as_talkative_as_can_be(deployed: Deployed, values: dict[str, str]) -> None:
     run = deployed.first
-    assert run.exit_code == 0, run
+    assert run.exit_code == 0, str(run)
     # it was talkative: commands and their output are there
     assert ">>> " in run.text
     assert len(run.text) > 20_000
@@ -46,7 +47,7 @@ def test_process_lists(deployed: Deployed, bookworm: Deployed, values: dict[str,
 @pytest.mark.parametrize("arguments", [("deploy.py", "-y", "--json"), ("deploy.py", "-y", "--debug-all", "-vvv")], ids=" ".join)
 def test_later_deploy(deployed: Deployed, values: dict[str, str], arguments: tuple[str, ...]) -> None:
     run = deployed.target.run(*arguments)
-    assert run.exit_code == 0, run
+    assert run.exit_code == 0, str(run)
     assert secrets.shown(values, [run.stdout, run.stderr]) == {}
 
 
@@ -64,14 +65,14 @@ def test_later_deploy(deployed: Deployed, values: dict[str, str], arguments: tup
 )
 def test_looking_without_changing(deployed: Deployed, values: dict[str, str], arguments: tuple[str, ...]) -> None:
     run = deployed.target.run(*arguments)
-    assert run.exit_code == 0, run
+    assert run.exit_code == 0, str(run)
     assert secrets.shown(values, [run.stdout, run.stderr]) == {}
 
 
 def test_plan_for_a_bare_host(deployed: Deployed, bare: BareDroplet) -> None:
     target = bare("planned")
     run = target.run("deploy.py", "--dry", "--diff", "-vvv", "--json")
-    assert run.exit_code == 0, run
+    assert run.exit_code == 0, str(run)
     assert secrets.shown(secrets.control_machine_secrets(target), [run.stdout, run.stderr]) == {}
 
 
@@ -80,8 +81,8 @@ def test_changed_configuration_shows_no_secret_in_its_differences(deployed: Depl
     deployed.droplet.ssh("f=/opt/twenty/current/env/server.env; cp -p $f /root/kept && sed -i '1d' $f")
     try:
         run = deployed.target.run("tasks/configure.py", "-y", "-vvv", "--diff", "--limit", "droplet")
-        assert run.exit_code == 0, run
-        assert run.counts[0] == 1, run
+        assert run.exit_code == 0, str(run)
+        assert run.counts[0] == 1, str(run)
         assert deployed.droplet.ssh("cmp /root/kept /opt/twenty/current/env/server.env", check=False).returncode == 0
     finally:
         deployed.droplet.ssh("rm -f /root/kept")
@@ -117,7 +118,7 @@ def test_crash_of_the_tool_itself(deployed: Deployed, values: dict[str, str], tm
     run = deployed.target.run(str(tmp_path / "crash.py"), "-y", "-vvv", "--diff", "--debug", "--limit", "droplet")
     log = DEBUG_LOG.read_text()
     DEBUG_LOG.unlink()
-    assert run.exit_code == 1, run
+    assert run.exit_code == 1, str(run)
     assert "nobody expected this of " in run.text
     assert "nobody expected this of " in log
     assert secrets.shown(values, [run.stdout, run.stderr, log]) == {}
@@ -129,7 +130,7 @@ def test_files_of_the_droplet(deployed: Deployed, values: dict[str, str]) -> Non
     assert set(found.values()) == {"600 root"}
     current = deployed.droplet.ssh("readlink -f /opt/twenty/current").stdout.strip()
     belongs = {f"{current}/env/{service}.env" for service in ("postgres", "server", "worker", "migrate")}
-    belongs |= {f"/opt/twenty/secrets/{name}" for name in ("app_secret", "postgres_password", "twenty_database_password")}
+    belongs |= {f"/opt/twenty/secrets/{name}" for name in stack.SECRETS}
     belongs.add("/root/.docker/config.json")
     assert belongs <= set(found)
     assert [path for path in set(found) - belongs if not re.fullmatch(r"/opt/twenty/releases/[^/]+/env/\w+\.env", path)] == []

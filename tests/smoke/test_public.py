@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import socket
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,6 +20,27 @@ def test_health(public: httpx.Client) -> None:
 @pytest.mark.parametrize("path", ["/healthz/database", "/healthz/worker"])
 def test_inner_health_reports_are_not_public(public: httpx.Client, path: str) -> None:
     assert public.get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/internal",
+        "/internal/tenants",
+        "//internal/tenants",
+        "/%69nternal/tenants",
+        "/x/../internal/tenants",
+        "/INTERNAL/tenants",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_internal_api_is_not_public(public: httpx.Client, method: str, path: str) -> None:
+    origin = public.base_url
+    kind = http.client.HTTPSConnection if origin.scheme == "https" else http.client.HTTPConnection
+    with closing(kind(origin.host, origin.port, timeout=10)) as connection:  # httpx would tidy the path up
+        connection.request(method, path, headers={"Authorization": "Bearer x"})
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (404, b"")
 
 
 def test_page_is_served_and_knows_its_own_address(public: httpx.Client) -> None:

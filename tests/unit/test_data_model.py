@@ -243,9 +243,9 @@ def test_deploy_is_refused_with_a_faulty_model(monkeypatch: pytest.MonkeyPatch, 
         plan.check_data_model()
 
 
-@pytest.mark.skipif(not os.environ.get("TWENTY_TREE"), reason="needs TWENTY_TREE, a checkout of Twenty to hold our lists to")
+@pytest.mark.skipif(not os.environ.get("TWENTY_SOURCE"), reason="needs TWENTY_SOURCE, a checkout of Twenty to hold our lists to")
 def test_lists_of_taken_names_are_those_of_a_real_tree() -> None:
-    root = Path(os.environ["TWENTY_TREE"]) / "packages/twenty-server/src/engine"
+    root = Path(os.environ["TWENTY_SOURCE"]) / "packages/twenty-server/src/engine"
     source = (root / "metadata-modules/utils/validate-metadata-name-is-not-reserved-keyword.ts").read_text()
     assert set(re.findall(r"^  '(\w+)',$", source, re.M)) == data_model.RESERVED
     ids = (root / "workspace-manager/workspace-sync-metadata/constants/standard-field-ids.ts").read_text()

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.test_settings import GOOD
-from twentyops import distributions, facts, image, lock, preflight, release, stack
+from twentyops import distributions, facts, image, lock, operations, preflight, release, stack
 from twentyops.registry import ImageRef
 from twentyops.settings import Settings, load
 
@@ -107,6 +107,10 @@ def test_each_container_gets_only_what_it_reads() -> None:
     everything = {value for values in files.values() for value in values.values()}
     assert not {GOOD["REGISTRY_PASSWORD"]} & everything
     assert "POSTGRES_PASSWORD" not in files["server"]
+    sign_in = {"CLERK_SECRET_KEY", "TWENTYOPS_INTERNAL_SECRET", "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY"}
+    assert [name for name, values in files.items() if sign_in & set(values)] == ["server"]
+    assert sign_in <= set(files["server"])
+    assert not [name for name in files["server"] if name.startswith("CLERK_") and name != "CLERK_SECRET_KEY"]
 
 
 def test_no_password_stands_in_a_command_that_process_lists_show() -> None:
@@ -275,3 +279,9 @@ def test_compose_services_are_read_from_what_docker_ps_says() -> None:
         "worker": ("c3", "h3", "exited", ""),
         "caddy": ("c6", "", "created", ""),
     }
+
+
+def test_a_log_tells_what_went_wrong_and_how_it_ended() -> None:
+    log = ["began", 'ERROR: relation "core.x" does not exist', *(f"line {n}" for n in range(40)), "Error: cannot go on", "end"]
+    assert operations.telling("\n".join(log)) == [log[1], *log[-12:]]
+    assert operations.telling("") == []

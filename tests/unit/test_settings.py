@@ -6,6 +6,8 @@ import base64
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -111,6 +113,38 @@ def test_contradictions_are_refused() -> None:
     assert "EMAIL_SMTP_HOST" in refusal({"EMAIL_DRIVER": "smtp", "EMAIL_FROM_ADDRESS": "crm@example.com"})
     assert "TWENTY_VERSION" in refusal({"TWENTY_VERSION": "latest"})
     assert "DROPLET_SSH_KEY" in refusal({"DROPLET_SSH_KEY": "/nowhere/id_ed25519"})
+
+
+@pytest.mark.parametrize("name", ["CLERK_PROXY_URL", "CLERK_JS_URL", "CLERK_API_URL", "CLERK_JWKS_URL", "CLERK_ISSUER"])
+def test_settings_of_a_rehearsal_are_refused_elsewhere(name: str) -> None:
+    value: dict[str, str | None] = {name: "http://10.77.0.1:4400"}
+    assert "people would sign in at an emulator" in refusal(value)[name]
+    assert getattr(load({**GOOD, name: str(value[name]), "TWENTYOPS_LAB": "1"}), name.lower()) == value[name]
+
+
+def pem(size: int = 2048) -> str:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=size).public_key()
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def test_public_key_of_clerk_is_kept_on_one_line() -> None:
+    text = pem()
+    for written in (text, text.replace("\n", "\\n"), text.strip()):
+        kept = load({**GOOD, "CLERK_JWT_KEY": written}).clerk_jwt_key
+        assert "\n" not in kept
+        assert kept.replace("\\n", "\n") == text.strip()
+
+
+@pytest.mark.parametrize("text", ["pk_test_x", "-----BEGIN PUBLIC KEY-----", pem(1024), pem().replace("M", "?", 1)])
+def test_what_is_no_public_key_of_clerk_is_refused(text: str) -> None:
+    assert "CLERK_JWT_KEY" in refusal({"CLERK_JWT_KEY": text})
+
+
+def test_offered_source_carries_no_login() -> None:
+    address = "https://someone:token@git.example.com/twenty.git"
+    assert load({**GOOD, "TWENTY_SOURCE": address}).source_offer == "https://git.example.com/twenty.git"
+    assert load({**GOOD, "TWENTY_SOURCE": "/srv/twenty"}).source_offer == ""
+    assert load({**GOOD, "SOURCE_OFFER_URL": "https://example.com/ours"}).source_offer == "https://example.com/ours"
 
 
 def test_everything_wrong_is_told_in_one_message() -> None:

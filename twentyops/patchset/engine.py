@@ -36,8 +36,8 @@ ENGINE_VERSION = "1"
 ROOT = Path(__file__).resolve().parents[2] / "files" / "twenty"
 MARKER = ".twentyops-patchset.json"
 
-State = Literal["ok", "already-applied", "not-found", "ambiguous", "conflict", "file-moved", "refused"]
-GOOD: tuple[State, ...] = ("ok", "already-applied")
+State = Literal["ok", "already-applied", "not-found", "ambiguous", "conflict", "file-moved", "refused", "left-out"]
+GOOD: tuple[State, ...] = ("ok", "already-applied", "left-out")
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class Plan:
     @property
     def already_patched(self) -> bool:
         """Whether every rule and overlay file is there already."""
-        return all(row.state == "already-applied" for row in self.rows)
+        return {row.state for row in self.rows} - {"left-out"} == {"already-applied"}
 
     def diff(self) -> Iterator[str]:
         """The changes as a unified diff that ``git apply`` takes too; lines with their line feed."""
@@ -294,6 +294,9 @@ def plan(source: Path, patchset: Patchset | None = None) -> Plan:
     changes: dict[str, Change] = {}
     tree_says = _TreeSays.of(source)
     for rule_file in patchset.files:
+        if tree_says.unpatched(rule_file.file):
+            rows += _left_out(rule_file)
+            continue
         path, text, refusal = _open(source, rule_file)
         if text is None:
             rows += _lost_file(rule_file, refusal, search)
@@ -329,19 +332,28 @@ def _open(source: Path, rule_file: RuleFile) -> tuple[str, str | None, str]:
 
 @dataclass(frozen=True)
 class _TreeSays:
-    """What the source tree says about itself: yarn's ``resolutions``, and the rules that an earlier apply made."""
+    """What the source tree says about itself: yarn's ``resolutions``, the rules that an earlier apply made, and where it is not
+    Twenty's: a stand-in names files and folders in ``twentyops.unpatched`` of its package.json."""
 
     resolutions: Mapping[str, str]
     applied: frozenset[str]
+    foreign: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, source: Path) -> _TreeSays:
-        resolutions = _mapping(source, "package.json").get("resolutions")
+        package = _mapping(source, "package.json")
+        resolutions, ours = package.get("resolutions"), package.get("twentyops")
+        foreign = ours.get("unpatched") if isinstance(ours, dict) else None
         applied = _mapping(source, MARKER).get("rules")
         return cls(
             {k: v for k, v in resolutions.items() if isinstance(v, str)} if isinstance(resolutions, dict) else {},
             frozenset(map(str, applied)) if isinstance(applied, list) else frozenset(),
+            tuple(map(str, foreign)) if isinstance(foreign, list) else (),
         )
+
+    def unpatched(self, path: str) -> bool:
+        """Whether rules for this file are none of this tree's business."""
+        return any(PurePosixPath(path).is_relative_to(place) for place in self.foreign)
 
     def context(self, rule_file: RuleFile, rule: Rule) -> Context:
         """What one rule needs to know beyond its file."""
@@ -397,6 +409,11 @@ def _lost_file(rule_file: RuleFile, refusal: str, search: _Search) -> list[Row]:
         Row("rule", rule_file.file, rule.id, rule.why, state, _expected(rule), found, candidates=candidates)
         for rule in rule_file.rules
     ]
+
+
+def _left_out(rule_file: RuleFile) -> list[Row]:
+    found = "the tree says by twentyops.unpatched in its package.json that it is not Twenty here"
+    return [Row("rule", rule_file.file, rule.id, rule.why, "left-out", _expected(rule), found) for rule in rule_file.rules]
 
 
 def _with_candidates(row: Row, rule_file: RuleFile, search: _Search) -> Row:
@@ -569,7 +586,7 @@ def _marker(worked: Plan) -> bytes:
         "made_by": "twentyops.patchset",
         "engine": ENGINE_VERSION,
         "patchset": worked.patchset.fingerprint,
-        "rules": sorted(row.id for row in worked.rows if row.kind == "rule"),
+        "rules": sorted(row.id for row in worked.rows if row.kind == "rule" and row.state != "left-out"),
         "overlay": sorted(worked.patchset.overlay),
     }
     return (json.dumps(content, indent=2) + "\n").encode()
