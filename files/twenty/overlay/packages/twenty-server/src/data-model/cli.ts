@@ -24,8 +24,9 @@ import {
 //   server   asks the running server, which applies the model in its own process (nothing is started)
 //   process  boots Twenty's services in this process (works while the server is down)
 //   graphql  one mutation a field over the metadata API
+//   auto     server where it offers that, else graphql (the lab's stand-in has no services to boot)
 
-const HELP = `usage: node scripts/migrate-schema.ts plan|apply|verify [--workspace ID]... [--json] [--through server|process|graphql] [--wait SECONDS]
+const HELP = `usage: node scripts/migrate-schema.ts plan|apply|verify [--workspace ID]... [--json] [--through auto|server|process|graphql] [--wait SECONDS]
 
 plan     what apply would write              apply    write what is missing or differs, then verify
 verify   whether the workspaces match
@@ -33,7 +34,7 @@ verify   whether the workspaces match
 exit code: 0 all match, 1 something is missing or differs, 2 a conflict (nothing was written there), 3 a failure, 64 wrong usage`;
 
 const MODES = ['plan', 'apply', 'verify'] as const;
-const WAYS = ['server', 'process', 'graphql'] as const;
+const WAYS = ['auto', 'server', 'process', 'graphql'] as const;
 const LONGEST_CALL_MS = 600_000;
 
 type Way = (typeof WAYS)[number];
@@ -188,7 +189,7 @@ const readArguments = (argv: string[]) => {
     },
   });
   const mode = MODES.find((known) => known === positionals[0]);
-  const through = values.through ?? 'server';
+  const through = values.through ?? 'auto';
   const way = WAYS.find((known) => known === through);
   const wait = Number(values.wait ?? 0);
 
@@ -214,7 +215,28 @@ const readArguments = (argv: string[]) => {
   };
 };
 
-const open = async (way: Way, services: OpenServices): Promise<Access> => {
+// Only a server that has no such address counts as one without it: a refused secret is an error, not a detour.
+const findWay = async (): Promise<Exclude<Way, 'auto'>> => {
+  if (!process.env.TWENTYOPS_INTERNAL_SECRET) {
+    return 'graphql';
+  }
+  const response = await fetch(`${serverUrl()}/internal/data-model`, {
+    headers: { authorization: `Bearer ${needed('TWENTYOPS_INTERNAL_SECRET')}` },
+    signal: AbortSignal.timeout(30_000),
+  });
+  const isPage = response.headers.get('content-type')?.includes('text/html');
+
+  await response.body?.cancel();
+
+  return response.status === 404 || (response.ok && isPage === true)
+    ? 'graphql'
+    : 'server';
+};
+
+const open = async (
+  way: Exclude<Way, 'auto'>,
+  services: OpenServices,
+): Promise<Access> => {
   switch (way) {
     case 'server':
       return throughServer();
@@ -257,7 +279,9 @@ export const main = async (
     if (wait > 0) {
       await waitForServer(wait);
     }
-    access = await open(way, services);
+    const found = way === 'auto' ? await findWay() : way;
+
+    access = await open(found, services);
     const { list, run } = access;
     const known = await list();
     const unknown = (workspaces ?? []).filter((id) => !known.includes(id));
@@ -271,7 +295,7 @@ export const main = async (
     const report: RunReport = {
       mode,
       model: hash,
-      through: way,
+      through: found,
       matched: false,
       seconds: 0,
       workspaces: await runOnAll(ids, async (id) => {

@@ -19,6 +19,8 @@ export const EXIT = {
   usage: 64,
 } as const;
 
+const MOST_LINES = 40;
+
 // The worst of all workspaces decides.
 export const exitCodeOf = (report: RunReport): number =>
   Math.max(0, ...report.workspaces.map(({ status }) => EXIT[status]));
@@ -98,7 +100,14 @@ export const asTable = (report: RunReport): string => {
     ];
 
     if (details.length > 0) {
-      lines.push('', workspace.workspaceId, ...details.map((text) => `  ${text}`));
+      const rest = details.length - MOST_LINES;
+
+      lines.push(
+        '',
+        workspace.workspaceId,
+        ...details.slice(0, MOST_LINES).map((text) => `  ${text}`),
+        ...(rest > 0 ? [`  and ${rest} more (--json has all)`] : []),
+      );
     }
   }
   const bad = report.workspaces.filter(({ status }) => status !== 'matched');
