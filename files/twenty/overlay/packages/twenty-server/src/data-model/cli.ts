@@ -106,9 +106,9 @@ const throughServer = (): Access => {
 };
 
 const throughGraphql = async (): Promise<Access> => {
-  // Twenty ships pg, for TypeORM.
-  const { Pool } = await import('pg');
-  const pool = new Pool({
+  // Twenty ships pg, for TypeORM; a CommonJS module, of which Node sees the default export only.
+  const { default: pg } = await import('pg');
+  const pool = new pg.Pool({
     connectionString: needed('PG_DATABASE_URL'),
     max: 3,
   });

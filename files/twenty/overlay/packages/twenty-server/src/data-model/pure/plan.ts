@@ -339,19 +339,15 @@ const planRelation = (
   const object = find(wanted.object);
   const target = find(wanted.target);
 
-  if (object === undefined || target === undefined) {
-    plan.waiting.push(name);
-
-    return;
-  }
   const inverseName = `${wanted.target}.${wanted.inverse.name}`;
-  const there = object.fields.find((field) => field.name === wanted.name);
-  const inverse = target.fields.find(
+  const there = object?.fields.find((field) => field.name === wanted.name);
+  const inverse = target?.fields.find(
     (field) => field.name === wanted.inverse.name,
   );
 
   if (there === undefined) {
-    const column = object.fields.find(
+    // Seen before anything is written, even while an end is still to be created.
+    const column = object?.fields.find(
       (field) => field.name === `${wanted.name}Id`,
     );
 
@@ -365,7 +361,12 @@ const planRelation = (
         `${inverseName}: is a ${inverse.type} field here, the model wants the other side of ${name} there`,
       );
     }
-    if (column === undefined && inverse === undefined) {
+    if (column !== undefined || inverse !== undefined) {
+      return;
+    }
+    if (object === undefined || target === undefined) {
+      plan.waiting.push(name);
+    } else {
       plan.createRelations.push({
         objectName: object.nameSingular,
         objectMetadataId: object.id,
