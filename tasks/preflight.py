@@ -1,5 +1,7 @@
 """Phase 1: whatever can be known to fail is said now, in one message, before any change."""
 
+from typing import NoReturn
+
 from pyinfra import host
 
 from twentyops import facts, plan, preflight, release
@@ -16,6 +18,8 @@ def check() -> None:
             "Next: pyinfra inventory.py deploy.py; the settings say which hosts these are"
         )
     current = plan.current()
+    if host.data.get("_sudo") and (refusal := host.get_fact(facts.SudoRefusal, _sudo=False)):
+        refuse([preflight.no_sudo(host.data.get("ssh_user"), refusal, on_droplet="droplet" in host.groups)])
     problems: list[Problem] = []
     if host.name == "@local" or "builder" in host.groups:
         state = host.get_fact(facts.HostState)
@@ -29,7 +33,11 @@ def check() -> None:
         except (RegistryError, ValueError) as error:
             problems.append(Problem("POSTGRES_IMAGE, REDIS_IMAGE, CADDY_IMAGE", f"{error}; name an image that is there"))
     if problems:
-        raise SystemExit(str(Refused(f"Preflight refused {host.name}, nothing was changed:", problems)))
+        refuse(problems)
+
+
+def refuse(problems: list[Problem]) -> NoReturn:
+    raise SystemExit(str(Refused(f"Preflight refused {host.name}, nothing was changed:", problems)))
 
 
 if is_deploy_file(__name__):

@@ -12,6 +12,16 @@ from pyinfra.api import FactBase, QuoteString, StringCommand
 from twentyops.stack import HOME
 
 
+class SudoRefusal(FactBase[str]):
+    """Why the user that logs in may not use sudo without a password; empty where it may. Ask it with ``_sudo=False``."""
+
+    def command(self) -> str:
+        return "sudo -n true 2>&1 || true"
+
+    def process(self, output: list[str]) -> str:
+        return " ".join(output)
+
+
 class HostState(FactBase[dict[str, Any]]):
     """What preflight asks of a host, in one round trip.
 

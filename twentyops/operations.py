@@ -359,8 +359,10 @@ def _up(directory: str, services: list[str], timeout: int) -> str:
     """
     compose = f"docker compose --file {shlex.quote(f'{directory}/compose.yaml')}"
     names = " ".join(services)
+    # a run that was killed may have left its own at work on the host: two at once would take each other's containers away
+    alone = f"flock --timeout {timeout} --conflict-exit-code 75 /run/lock/twentyops-compose"
     return (
-        f"{compose} up --detach --no-deps --quiet-pull {names} 2>&1 || exit 1; "
+        f"{alone} {compose} up --detach --no-deps --quiet-pull {names} 2>&1 || exit 1; "
         f"end=$(($(date +%s) + {timeout})); "
         f"while :; do "
         f"  states=$(docker inspect --format '{{{{.State.Status}}}} {{{{if .State.Health}}}}{{{{.State.Health.Status}}}}{{{{end}}}} "
@@ -392,8 +394,8 @@ def _describe_failure(project: str, path: str, services: list[str], previous: st
             lines += [f"  health check: {line}" for line in check.splitlines() if line.strip()]
             _, logs = remote(f"docker logs --tail 20 {container} 2>&1")
             lines += [f"  {service} | {line}" for line in logs.splitlines()]
-    if not lines:
-        lines = [f"  {line}" for line in output.splitlines()[-20:]]
+    said = output.splitlines()
+    lines += [f"  compose | {line}" for line in (said[-20:] if not lines else [li for li in said if "rror" in li][-5:])]
     # all of them: earlier steps may have brought up the failed release's server already
     lines += put_back(path, list(SERVICES), previous, timeout)
     lines.append("Next: mend the cause and deploy again | pyinfra inventory.py ops/status.py | docs/runbook/service-unhealthy.md")

@@ -92,3 +92,10 @@ def _system(name: str, state: dict[str, Any], settings: Settings) -> list[Proble
             Problem(name, f"its clock is {offset:.0f} s off; tokens and certificates would fail: timedatectl set-ntp true")
         )
     return problems
+
+
+def no_sudo(user: str, refusal: str, *, on_droplet: bool) -> Problem:
+    """A user other than root who would be asked for a password: nobody is there to type it. Pure."""
+    name = "DROPLET_SSH_USER" if on_droplet else "BUILDER_SSH_USER"
+    rule = f"/etc/sudoers.d/{user} with the line: {user} ALL=(ALL) NOPASSWD: ALL"
+    return Problem(name, f"{user} may not use sudo without a password ({refusal}); as root on the host, write {rule}")

@@ -38,11 +38,10 @@ _templates = Environment(
 
 
 def env_line(name: str, value: str) -> str:
-    """One line of a Compose env file that yields ``value`` to the byte: nothing is interpolated, nothing unescaped."""
+    """One line of a Compose env file that yields ``value`` to the byte. In single quotes Compose takes a backslash before the quote
+    for an escape, so double ones are used, with all that means something in them escaped."""
     if "\n" in value or "\r" in value or "\0" in value:
         raise ValueError(f"{name} contains a line break or NUL, which an env file cannot carry")
-    if "'" not in value:
-        return f"{name}='{value}'\n"
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
     return f'{name}="{escaped}"\n'
 

@@ -15,11 +15,10 @@ from tests.contract.native import Services, Standin, services
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    # --twenty-url itself is in tests/conftest.py
+    # --twenty-url and --twenty-app-secret are in tests/conftest.py
     group = parser.getgroup("contract")
     group.addoption("--twenty-email", help="its first user, when its database is not empty")
     group.addoption("--twenty-password", help="that user's password")
-    group.addoption("--twenty-app-secret", help="its APP_SECRET, for the tests of token signatures")
     group.addoption("--twenty-redis-url", help="its Redis, for the tests that hand the worker a job")
 
 
@@ -62,7 +61,7 @@ def target(request: pytest.FixtureRequest) -> Iterator[Target]:
     given = request.config.getoption("--twenty-url", default=None)
     if given:
         with httpx.Client(base_url=given, timeout=60) as http:
-            secret = request.config.getoption("--twenty-app-secret", default=None)
+            secret = request.config.getoption("--twenty-app-secret") or None
             yield Target(given.rstrip("/"), http, None, secret, request.config.getoption("--twenty-redis-url", default=None))
         return
     local: Services = request.getfixturevalue("local_services")

@@ -96,15 +96,15 @@ def ensure_services() -> Path:
     return programs
 
 
-def _node_is_new_enough(node: str) -> bool:
+def _node_is_new_enough(node: str, oldest: tuple[int, int]) -> bool:
     version = _run(node, "--version").strip().lstrip("v").split(".")
-    return tuple(map(int, version[:2])) >= OLDEST_NODE
+    return tuple(map(int, version[:2])) >= oldest
 
 
-def ensure_node() -> Path:
-    """Directory with ``node`` and ``npm``: the machine's own where it is new enough, else the wheel's."""
+def ensure_node(oldest: tuple[int, int] = OLDEST_NODE) -> Path:
+    """Directory with ``node`` and ``npm``: the machine's own where it is at least ``oldest``, else the wheel's."""
     own = shutil.which("node")
-    if own and shutil.which("npm") and _node_is_new_enough(own):
+    if own and shutil.which("npm") and _node_is_new_enough(own, oldest):
         return Path(own).parent
     target = cache_dir() / NODE_WHEEL
     programs = target / "bin"

@@ -1,0 +1,132 @@
+import type {
+  ClerkExchangeAnswer,
+  ClerkExchangedSession,
+  ClerkToken,
+} from './clerkSessionTypes';
+
+const UNAVAILABLE: ClerkExchangeAnswer = {
+  kind: 'unavailable',
+  retryAfterSeconds: null,
+};
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const isText = (value: unknown): value is string =>
+  typeof value === 'string' && value !== '';
+
+const isToken = (value: unknown): value is ClerkToken =>
+  isRecord(value) && isText(value.token) && isText(value.expiresAt);
+
+const isExchangedSession = (value: unknown): value is ClerkExchangedSession =>
+  isRecord(value) &&
+  isText(value.workspaceId) &&
+  isText(value.userId) &&
+  isText(value.clerkUserId) &&
+  isText(value.organizationId) &&
+  isRecord(value.tokens) &&
+  isToken(value.tokens.accessOrWorkspaceAgnosticToken) &&
+  isToken(value.tokens.refreshToken);
+
+/* Retry-After in seconds: a number or a date, as RFC 9110 has it. Null when it says nothing. */
+export const parseRetryAfter = (
+  header: string | null,
+  now: number,
+): number | null => {
+  if (header === null || header.trim() === '') {
+    return null;
+  }
+
+  if (/^\d+$/.test(header.trim())) {
+    return Number(header.trim());
+  }
+
+  const moment = Date.parse(header);
+
+  return Number.isNaN(moment) ? null : Math.max((moment - now) / 1_000, 0);
+};
+
+/* What an answer of POST /clerk/session means. Whatever is not understood is "try again later", never a way in. */
+export const readClerkExchangeAnswer = (
+  status: number,
+  retryAfter: string | null,
+  body: unknown,
+  now: number,
+): ClerkExchangeAnswer => {
+  if (status === 401) {
+    return { kind: 'unauthorized' };
+  }
+
+  if (status !== 200) {
+    return {
+      kind: 'unavailable',
+      retryAfterSeconds: parseRetryAfter(retryAfter, now),
+    };
+  }
+
+  if (!isRecord(body)) {
+    return UNAVAILABLE;
+  }
+
+  switch (body.status) {
+    case 'signed-in':
+      return isExchangedSession(body)
+        ? {
+            kind: 'signed-in',
+            session: {
+              workspaceId: body.workspaceId,
+              userId: body.userId,
+              clerkUserId: body.clerkUserId,
+              organizationId: body.organizationId,
+              tokens: body.tokens,
+            },
+          }
+        : UNAVAILABLE;
+    case 'no-organization':
+    case 'workspace-provisioning':
+    case 'not-a-member':
+    case 'suspended':
+      return { kind: body.status };
+    default:
+      return UNAVAILABLE;
+  }
+};
+
+/* One exchange of a Clerk session token for Twenty's tokens. Never throws. */
+export const requestClerkSession = async ({
+  url,
+  sessionToken,
+  fetchFn,
+  timeoutMs = 20_000,
+}: {
+  url: string;
+  sessionToken: string;
+  fetchFn: typeof fetch;
+  timeoutMs?: number;
+}): Promise<ClerkExchangeAnswer> => {
+  try {
+    const response = await fetchFn(url, {
+      method: 'POST',
+      headers: {
+        Authorization: `Bearer ${sessionToken}`,
+        'Content-Type': 'application/json',
+      },
+      body: '{}',
+      cache: 'no-store',
+      credentials: 'omit',
+      redirect: 'error',
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    const body: unknown =
+      response.status === 200 ? await response.json() : null;
+
+    return readClerkExchangeAnswer(
+      response.status,
+      response.headers.get('Retry-After'),
+      body,
+      Date.now(),
+    );
+  } catch {
+    return UNAVAILABLE;
+  }
+};

@@ -1,0 +1,10 @@
+import { ClerkOffOnly } from '@/auth/components/ClerkOffOnly';
+import { Navigate } from 'react-router-dom';
+import { AppPath } from 'twenty-shared/types';
+
+/* A page of Twenty's own sign-in: with Clerk on there is none, and whoever comes by goes home. */
+export const ClerkClosedRoute = ({ children }: React.PropsWithChildren) => (
+  <ClerkOffOnly otherwise={<Navigate to={AppPath.Index} replace />}>
+    {children}
+  </ClerkOffOnly>
+);

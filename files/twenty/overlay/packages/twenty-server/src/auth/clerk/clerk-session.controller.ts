@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+import {
+  Controller,
+  Get,
+  HttpException,
+  HttpStatus,
+  Logger,
+  Post,
+  Req,
+  Res,
+  UseGuards,
+} from '@nestjs/common';
+
+import { type Request, type Response } from 'express';
+
+import { ClerkAuthService } from 'src/auth/clerk/clerk-auth.service';
+import { PublicEndpointGuard } from 'src/engine/guards/public-endpoint.guard';
+
+const RETRY_AFTER_IN_SECONDS = 5;
+
+// Only our proxy reaches this port, and it believes nobody's header: the last address is the one that it saw.
+const addressOf = (request: Request): string =>
+  request.get('x-forwarded-for')?.split(',').at(-1)?.trim() ||
+  request.ip ||
+  'unknown';
+
+@Controller('clerk/session')
+export class ClerkSessionController {
+  private readonly logger = new Logger(ClerkSessionController.name);
+
+  constructor(private readonly clerkAuth: ClerkAuthService) {}
+
+  @Post()
+  @UseGuards(PublicEndpointGuard)
+  async exchange(
+    @Req() request: Request,
+    @Res() response: Response,
+  ): Promise<void> {
+    try {
+      const answer = await this.clerkAuth.exchange(
+        request.get('authorization'),
+        addressOf(request),
+      );
+
+      if (answer === null) {
+        response.status(HttpStatus.NOT_FOUND).json({ error: 'not-found' });
+
+        return;
+      }
+
+      response.status(answer.status).set(answer.headers).json(answer.body);
+    } catch (error) {
+      // Our own data stores, or a mistake of ours. To the page it is a reason to try again, and no way in.
+      this.logger.error(
+        'clerk-session outcome=failed',
+        error instanceof Error ? error.stack : undefined,
+      );
+      response
+        .status(HttpStatus.SERVICE_UNAVAILABLE)
+        .set({
+          'Cache-Control': 'no-store',
+          'Retry-After': String(RETRY_AFTER_IN_SECONDS),
+        })
+        .json({ error: 'unavailable' });
+    }
+  }
+
+  // Without this the page would answer, which looks like success.
+  @Get()
+  @UseGuards(PublicEndpointGuard)
+  refuseGet(): never {
+    throw new HttpException(
+      { error: 'method-not-allowed' },
+      HttpStatus.METHOD_NOT_ALLOWED,
+    );
+  }
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+export type TenantState = {
+  status: 'provisioning' | 'active' | 'suspended';
+  // Seconds since 1970, the last suspension; only tokens issued later are admitted.
+  sessionsFrom: number;
+};
+
+export type SessionFacts = {
+  hasWorkspace: boolean;
+  isApiKey: boolean;
+  isImpersonating: boolean;
+  // The token's iat, in seconds since 1970.
+  issuedAt: number | undefined;
+  // Undefined: the workspace belongs to no Clerk organisation.
+  tenant: TenantState | undefined;
+};
+
+// Whether a valid Twenty token is still good with Clerk on. API keys work again after a suspension: they are not sessions.
+export const isSessionAdmitted = (facts: SessionFacts): boolean => {
+  if (!facts.hasWorkspace || facts.isImpersonating) {
+    return false;
+  }
+
+  if (facts.tenant === undefined) {
+    return true;
+  }
+
+  if (facts.tenant.status === 'suspended') {
+    return false;
+  }
+
+  if (facts.isApiKey) {
+    return true;
+  }
+
+  return (
+    facts.issuedAt !== undefined && facts.issuedAt > facts.tenant.sessionsFrom
+  );
+};

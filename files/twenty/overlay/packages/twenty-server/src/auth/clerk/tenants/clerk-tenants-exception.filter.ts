@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+import {
+  Catch,
+  HttpException,
+  HttpStatus,
+  Logger,
+  type ArgumentsHost,
+  type ExceptionFilter,
+} from '@nestjs/common';
+
+import { type Response } from 'express';
+
+import {
+  ClerkTenantsException,
+  type ClerkTenantsExceptionCode,
+} from 'src/auth/clerk/tenants/clerk-tenants.exception';
+
+const STATUS: Record<ClerkTenantsExceptionCode, HttpStatus> = {
+  'tenant-not-found': HttpStatus.NOT_FOUND,
+  'user-not-found': HttpStatus.NOT_FOUND,
+  'tenant-not-ready': HttpStatus.CONFLICT,
+  'no-admin': HttpStatus.CONFLICT,
+};
+
+// The caller is our own manager: it repeats what failed, so what failed is in the log and not in the answer.
+@Catch()
+export class ClerkTenantsExceptionFilter implements ExceptionFilter {
+  private readonly logger = new Logger(ClerkTenantsExceptionFilter.name);
+
+  catch(exception: unknown, host: ArgumentsHost) {
+    const response = host.switchToHttp().getResponse<Response>();
+
+    if (exception instanceof HttpException) {
+      response.status(exception.getStatus()).json(exception.getResponse());
+
+      return;
+    }
+
+    if (exception instanceof ClerkTenantsException) {
+      response
+        .status(STATUS[exception.code])
+        .json({ error: exception.code, message: exception.message });
+
+      return;
+    }
+
+    this.logger.error(
+      exception instanceof Error ? exception.stack : 'unknown error',
+    );
+    response
+      .status(HttpStatus.INTERNAL_SERVER_ERROR)
+      .json({ error: 'internal' });
+  }
+}

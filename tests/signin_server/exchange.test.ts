@@ -1,0 +1,208 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { ClerkApiUnavailable, fetchProfile, readProfile, type ClerkProfile } from 'src/auth/clerk/pure/clerk-api';
+import { readClerkClientConfig, readClerkSettings } from 'src/auth/clerk/pure/clerk-settings';
+import { KeysUnavailable } from 'src/auth/clerk/pure/key-set';
+import { decodePublishableKey } from 'src/auth/clerk/pure/publishable-key';
+import { answerOf, exchangeSession, labelsOf, type ExchangePorts, type Outcome, type Tenant } from 'src/auth/clerk/pure/session-exchange';
+
+import { claimsOf, ISSUER, KEYS, NOW, pair, SETTINGS, signed, without } from './tokens.ts';
+
+const HOST = 'lab-1.clerk.accounts.dev';
+const PUBLISHABLE = `pk_test_${Buffer.from(`${HOST}$`).toString('base64').replace(/=+$/, '')}`;
+const TOKENS = {
+  accessOrWorkspaceAgnosticToken: { token: 'access', expiresAt: '2027-01-01T00:00:00.000Z' },
+  refreshToken: { token: 'refresh', expiresAt: '2027-01-01T00:00:00.000Z' },
+};
+const ALICE: ClerkProfile = { clerkUserId: 'user_2alice', email: 'alice@lab.test', emailVerified: true, firstName: 'Alice', lastName: '' };
+const ACTIVE: Tenant = { workspaceId: 'workspace-1', status: 'active' };
+
+const ask = async (changes: Partial<ExchangePorts> = {}, token = signed()) => {
+  const done: string[] = [];
+  const ports: ExchangePorts = {
+    keys: KEYS,
+    now: () => NOW,
+    admit: async () => true,
+    findTenant: async () => ACTIVE,
+    findUserId: async () => 'user-1',
+    fetchProfile: async () => ALICE,
+    ensureUser: async () => { done.push('ensured'); return 'user-1'; },
+    isInStep: () => false,
+    isMember: async () => true,
+    issueTokens: async (userId, workspaceId) => { done.push(`issued ${userId} ${workspaceId}`); return TOKENS; },
+    ...changes,
+  };
+  const outcome = await exchangeSession({ authorization: `Bearer ${token}`, address: '10.0.0.1' }, SETTINGS, ports);
+  return { outcome, answer: answerOf(outcome), done };
+};
+const unavailable = async () => Promise.reject(new ClerkApiUnavailable('status 500', 9));
+
+test('signed in: tokens for exactly the workspace of the organisation', async () => {
+  const { answer, done } = await ask();
+  assert.deepEqual(answer, {
+    status: 200,
+    headers: { 'Cache-Control': 'no-store' },
+    body: { status: 'signed-in', workspaceId: 'workspace-1', userId: 'user-1', clerkUserId: 'user_2alice', organizationId: 'org_2acme', tokens: TOKENS },
+  });
+  assert.deepEqual(done, ['ensured', 'issued user-1 workspace-1']);
+});
+
+test('each reason why not yet, and no token with it', async () => {
+  const cases: Array<[string, Partial<ExchangePorts>, string?]> = [
+    ['no-organization', {}, signed(without(claimsOf(), 'o'))],
+    ['workspace-provisioning', { findTenant: async () => null }],
+    ['workspace-provisioning', { findTenant: async () => ({ workspaceId: null, status: 'provisioning' }) }],
+    ['workspace-provisioning', { findTenant: async () => ({ workspaceId: 'workspace-1', status: 'provisioning' }) }],
+    ['workspace-provisioning', { findTenant: async () => ({ workspaceId: null, status: 'active' }) }],
+    ['suspended', { findTenant: async () => ({ workspaceId: 'workspace-1', status: 'suspended' }) }],
+    ['not-a-member', { isMember: async () => false }],
+  ];
+  for (const [status, changes, token] of cases) {
+    const { answer, done } = await ask(changes, token ?? signed());
+    const organization = status === 'no-organization' ? {} : { organizationId: 'org_2acme' };
+    assert.deepEqual(answer, { status: 200, headers: { 'Cache-Control': 'no-store' }, body: { status, ...organization } });
+    assert.ok(!done.some((step) => step.startsWith('issued')));
+  }
+});
+
+test('nobody is made a user before their workspace is there', async () => {
+  const never = { fetchProfile: async () => assert.fail('asked Clerk'), ensureUser: async () => assert.fail('made a user') };
+  await ask({ ...never, findTenant: async () => null });
+  await ask(never, signed(without(claimsOf(), 'o')));
+});
+
+test('whoever is known and in step costs no call to Clerk', async () => {
+  const { answer } = await ask({ isInStep: () => true, fetchProfile: async () => assert.fail('asked Clerk') });
+  assert.equal(answer.body.status, 'signed-in');
+});
+
+test('Clerk unreachable: the known come in, for others it is 503', async () => {
+  assert.equal((await ask({ fetchProfile: unavailable })).answer.body.status, 'signed-in');
+  const stranger = await ask({ fetchProfile: unavailable, findUserId: async () => null });
+  assert.deepEqual(stranger.answer, { status: 503, headers: { 'Cache-Control': 'no-store', 'Retry-After': '9' }, body: { error: 'unavailable' } });
+  assert.deepEqual(stranger.done, []);
+  const keyless = await ask({ keys: { find: async () => Promise.reject(new KeysUnavailable('away')) } });
+  assert.equal(keyless.answer.status, 503);
+  assert.ok(Number(keyless.answer.headers['Retry-After']) > 0);
+});
+
+test('a person whom Clerk does not know any more is refused as everything else', async () => {
+  const gone = await ask({ fetchProfile: async () => null });
+  const forged = await ask({}, `${signed()}x`);
+  assert.equal(gone.answer.status, 401);
+  assert.equal(JSON.stringify(gone.answer), JSON.stringify(forged.answer));
+});
+
+test('too often: 429 with Retry-After, by address before anything is looked at, by person after', async () => {
+  const byAddress = await ask({ admit: async (key) => key !== 'address:10.0.0.1', keys: { find: async () => assert.fail('looked') } });
+  const byPerson = await ask({ admit: async (key) => key !== 'person:user_2alice', findTenant: async () => assert.fail('looked') });
+  for (const { answer } of [byAddress, byPerson])
+    assert.deepEqual(answer, { status: 429, headers: { 'Cache-Control': 'no-store', 'Retry-After': '10' }, body: { error: 'too-many-requests' } });
+});
+
+test('a mistake of ours is thrown, not answered', async () => {
+  await assert.rejects(ask({ findTenant: async () => Promise.reject(new Error('database away')) }), /database away/);
+});
+
+test('log labels name nobody', async () => {
+  const labels = new Set<string>();
+  for (const changes of [{}, { isMember: async () => false }, { fetchProfile: async () => null }, { admit: async () => false }])
+    labels.add(JSON.stringify(labelsOf((await ask(changes)).outcome)));
+  labels.add(JSON.stringify(labelsOf((await ask({}, 'x')).outcome as Outcome)));
+  assert.equal(labels.size, 5);
+  assert.ok(![...labels].some((label) => /alice|acme|user_|org_|workspace-1|access/.test(label)));
+});
+
+test('a publishable key says the issuer and the key set', () => {
+  assert.deepEqual(decodePublishableKey(PUBLISHABLE), { kind: 'test', host: HOST, issuer: ISSUER, keySetUrl: `${ISSUER}/.well-known/jwks.json` });
+  const of = (text: string, prefix = 'pk_test_') => decodePublishableKey(prefix + Buffer.from(text).toString('base64'));
+  assert.equal(of('clerk.example.com$', 'pk_live_')?.kind, 'live');
+  for (const text of ['', '$', HOST, 'localhost$', 'a.b/$', `${HOST}:443$`, `x@${HOST}$`, `${HOST}$$`, 'A.example.com$', '-a.example.com$', `${HOST}\n$`])
+    assert.equal(of(text), undefined, text);
+  for (const key of ['', 'pk_test_', `sk_test_${PUBLISHABLE.slice(8)}`, `${PUBLISHABLE}!`, ` ${PUBLISHABLE}`, 'pk_prod_YWJj']) assert.equal(decodePublishableKey(key), undefined, key);
+});
+
+const ENVIRONMENT = { NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY: PUBLISHABLE, CLERK_SECRET_KEY: 'sk_test_0123456789', SERVER_URL: 'http://10.77.1.10/' };
+
+test('settings: off without a key, complete with one', () => {
+  assert.equal(readClerkSettings({}), null);
+  assert.equal(readClerkSettings({ NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY: ' ', CLERK_SECRET_KEY: 'x' }), null);
+  assert.deepEqual(readClerkSettings({ ...ENVIRONMENT, CLERK_JWT_KEY: '', CLERK_API_URL: '' }), {
+    publishableKey: PUBLISHABLE, secretKey: 'sk_test_0123456789', issuer: ISSUER, authorizedParties: ['http://10.77.1.10'],
+    keySetUrl: `${ISSUER}/.well-known/jwks.json`, apiUrl: 'https://api.clerk.com', jwtKey: undefined,
+  });
+  const pem = pair.publicKey.export({ type: 'spki', format: 'pem' }).toString();
+  const full = readClerkSettings({ ...ENVIRONMENT, CLERK_JWT_KEY: pem, CLERK_AUTHORIZED_PARTIES: 'https://a.test, https://b.test:8443/' });
+  assert.deepEqual(full?.authorizedParties, ['https://a.test', 'https://b.test:8443']);
+  assert.ok(full?.jwtKey);
+});
+
+test('settings: what is wrong is named, its value is not shown', () => {
+  for (const [changes, name] of [
+    [{ CLERK_SECRET_KEY: '' }, 'CLERK_SECRET_KEY'],
+    [{ CLERK_SECRET_KEY: 'pk_test_secretvalue' }, 'CLERK_SECRET_KEY'],
+    [{ CLERK_SECRET_KEY: 'sk_live_secretvalue' }, 'CLERK_SECRET_KEY'],
+    [{ NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY: 'pk_test_secretvalue' }, 'NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY'],
+    [{ CLERK_JWT_KEY: 'secretvalue' }, 'CLERK_JWT_KEY'],
+    [{ CLERK_AUTHORIZED_PARTIES: 'secretvalue' }, 'CLERK_AUTHORIZED_PARTIES'],
+    [{ CLERK_AUTHORIZED_PARTIES: '*' }, 'CLERK_AUTHORIZED_PARTIES'],
+    [{ SERVER_URL: '' }, 'SERVER_URL'],
+    [{ CLERK_JWKS_URL: 'file:///secretvalue' }, 'CLERK_JWKS_URL'],
+    [{ CLERK_API_URL: 'secretvalue' }, 'CLERK_API_URL'],
+    [{ SOURCE_CODE_URL: 'javascript:secretvalue' }, 'SOURCE_CODE_URL'],
+  ] as Array<[Record<string, string>, string]>) {
+    assert.throws(() => readClerkSettings({ ...ENVIRONMENT, ...changes }), (error: Error) => error.message.includes(`${name}:`) && !error.message.includes('secretvalue'), name);
+  }
+});
+
+test('what the page learns has no secret in it', () => {
+  assert.deepEqual(readClerkClientConfig({}), { clerk: null, sourceCodeUrl: null });
+  assert.deepEqual(readClerkClientConfig({ ...ENVIRONMENT, CLERK_PROXY_URL: 'http://10.77.0.1:4400', CLERK_JS_URL: '', SOURCE_CODE_URL: 'https://example.org/source' }), {
+    clerk: { publishableKey: PUBLISHABLE, proxyUrl: 'http://10.77.0.1:4400' }, sourceCodeUrl: 'https://example.org/source',
+  });
+  assert.equal(readClerkClientConfig({ SOURCE_CODE_URL: 'javascript:alert(1)' }).sourceCodeUrl, null);
+});
+
+const USER = {
+  id: 'user_2alice', first_name: 'Alice\u0000\n', last_name: null, image_url: 'https://img.test/a.png', primary_email_address_id: 'idn_2',
+  email_addresses: [
+    { id: 'idn_1', email_address: 'boss@victim.test', verification: { status: 'verified' } },
+    { id: 'idn_2', email_address: 'Alice@Lab.Test', verification: { status: 'verified' } },
+  ],
+};
+
+test('a person: the primary address alone, verified only if Clerk says so of it', () => {
+  assert.deepEqual(readProfile(USER, 'user_2alice'), { ...ALICE, imageUrl: 'https://img.test/a.png' });
+  const unverified = structuredClone(USER);
+  unverified.email_addresses[1]!.verification.status = 'unverified';
+  assert.equal(readProfile(unverified, 'user_2alice')?.emailVerified, false);
+  const none = readProfile({ ...USER, primary_email_address_id: null, image_url: 'javascript:x' }, 'user_2alice');
+  assert.deepEqual([none?.email, none?.emailVerified, none?.imageUrl], ['', false, undefined]);
+  for (const verification of [null, 'verified', undefined, {}])
+    assert.equal(readProfile({ ...USER, email_addresses: [{ id: 'idn_2', email_address: 'a@b.test', verification }] }, 'user_2alice')?.emailVerified, false);
+  assert.equal(readProfile(USER, 'user_2other'), undefined, 'somebody else');
+  for (const answer of [null, [], {}, 'x']) assert.equal(readProfile(answer, 'user_2alice'), undefined);
+});
+
+test('the Backend API: 404 is nobody, everything else that is no person is "try again"', async () => {
+  const asked: string[] = [];
+  const answering = (response: () => Response) =>
+    fetchProfile((async (url: string, options: RequestInit) => {
+      asked.push(`${url} ${new Headers(options.headers).get('authorization')}`);
+      return response();
+    }) as typeof fetch, { apiUrl: 'https://api.test', secretKey: 'sk_test_x' }, 'user_2alice');
+  assert.equal((await answering(() => Response.json(USER)))?.email, 'alice@lab.test');
+  assert.deepEqual(asked, ['https://api.test/v1/users/user_2alice Bearer sk_test_x']);
+  assert.equal(await answering(() => new Response('{}', { status: 404 })), null);
+  for (const [response, seconds] of [
+    [() => new Response('', { status: 429, headers: { 'retry-after': '8' } }), 8],
+    [() => new Response('', { status: 429, headers: { 'retry-after': '86400' } }), 60],
+    [() => new Response('', { status: 500 }), 5],
+    [() => new Response('', { status: 401 }), 5],
+    [() => new Response('<html>'), 5],
+    [() => Response.json({ ...USER, id: 'user_2other' }), 5],
+    [() => { throw new TypeError('fetch failed'); }, 5],
+  ] as Array<[() => Response, number]>)
+    await assert.rejects(answering(response), (error: Error) => error instanceof ClerkApiUnavailable && error.retryAfterInSeconds === seconds && !error.message.includes('sk_test'));
+});

@@ -1,0 +1,1 @@
+"""Several tenants on one server: their life, what is closed, what stays apart."""

@@ -1,0 +1,174 @@
+"""A patched Twenty with Clerk on, asked over HTTP: its internal API, and its public one with and without tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import string
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+from joserfc import jwt
+from joserfc.jwk import OctKey
+
+from tests.contract.api import Api
+
+Json = Any
+
+EXCHANGE = """mutation ($loginToken: String!, $origin: String!) {
+  getAuthTokensFromLoginToken(loginToken: $loginToken, origin: $origin) {
+    tokens { accessOrWorkspaceAgnosticToken { token } refreshToken { token } } } }"""
+RENEW = """mutation ($token: String!) { renewToken(appToken: $token) {
+    tokens { accessOrWorkspaceAgnosticToken { token } refreshToken { token } } } }"""
+WHO = "{ currentUser { id email currentWorkspace { id displayName } } }"
+
+
+def fresh(prefix: str) -> str:
+    """An id as Clerk makes them, never used before."""
+    alphabet = string.ascii_letters + string.digits
+    return f"{prefix}_" + "".join(secrets.choice(alphabet) for _ in range(27))
+
+
+@dataclass(frozen=True)
+class Person:
+    """A Clerk user as the tenant manager tells about them."""
+
+    email: str = field(default_factory=lambda: f"p{secrets.token_hex(8)}@people.test")
+    id: str = field(default_factory=lambda: fresh("user"))
+    first_name: str = "Noura"
+    last_name: str = "Salem"
+    verified: bool = True
+
+    def told(self) -> dict[str, Json]:
+        return {
+            "clerkUserId": self.id,
+            "email": self.email,
+            "emailVerified": self.verified,
+            "firstName": self.first_name,
+            "lastName": self.last_name,
+        }
+
+
+@dataclass(frozen=True)
+class Session:
+    access: str
+    refresh: str
+
+
+class Server:
+    """One server: ``internal`` speaks to /internal with the secret, ``http`` to everything without a token."""
+
+    def __init__(self, http: httpx.Client, internal: httpx.Client, app_secret: str) -> None:
+        self.http = http
+        self.internal = internal
+        self._app_secret = app_secret
+
+    def api(self, token: str | None = None) -> Api:
+        return Api(self.http, token)
+
+    def ensure(self, organization: str, owner: Person, name: str = "Tenant", **more: Json) -> httpx.Response:
+        return self.internal.put(f"/internal/tenants/{organization}", json={"name": name, "owner": owner.told(), **more})
+
+    def tenant(self, name: str = "Tenant", **more: Json) -> Tenant:
+        owner = Person()
+        organization = fresh("org")
+        answer = self.ensure(organization, owner, name, **more)
+        assert answer.status_code == 201, answer.text
+        return Tenant(self, organization, answer.json()["workspaceId"], owner)
+
+    def sign(self, kind: str, workspace: str, claims: dict[str, Json]) -> str:
+        """A token as the server would sign it: HS256 by sha256hex(APP_SECRET + workspace id + type)."""
+        if not self._app_secret:
+            pytest.skip("signs a login token: give the server's --twenty-app-secret")
+        key = OctKey.import_key(hashlib.sha256(f"{self._app_secret}{workspace}{kind}".encode()).hexdigest())
+        now = int(time.time())
+        claims = {"type": kind, "workspaceId": workspace, "iat": now, "exp": now + 600, **claims}
+        return jwt.encode({"alg": "HS256", "typ": "JWT"}, claims, key)
+
+    def login_token(self, workspace: str, email: str) -> str:
+        return self.sign("LOGIN", workspace, {"sub": email, "authProvider": "SSO"})
+
+    def session(self, workspace: str, email: str) -> Session:
+        """A session as an exchange makes it, with its refresh token."""
+        answer = self.api().metadata(EXCHANGE, loginToken=self.login_token(workspace, email), origin=str(self.http.base_url))
+        return read_session(answer.ok()["getAuthTokensFromLoginToken"])
+
+
+def read_session(answer: dict[str, Json]) -> Session:
+    tokens = answer["tokens"]
+    return Session(tokens["accessOrWorkspaceAgnosticToken"]["token"], tokens["refreshToken"]["token"])
+
+
+@dataclass(frozen=True)
+class Tenant:
+    server: Server
+    organization: str
+    workspace: str
+    owner: Person
+
+    @property
+    def path(self) -> str:
+        return f"/internal/tenants/{self.organization}"
+
+    def describe(self) -> dict[str, Json]:
+        answer = self.server.internal.get(self.path)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def roles(self) -> dict[str, str]:
+        return {member["clerkUserId"]: member["role"] for member in self.describe()["members"]}
+
+    def put_member(self, person: Person, role: str = "member") -> httpx.Response:
+        return self.server.internal.put(f"{self.path}/members/{person.id}", json={"person": person.told(), "role": role})
+
+    def member(self, role: str = "member") -> Person:
+        person = Person()
+        answer = self.put_member(person, role)
+        assert answer.status_code == 201, answer.text
+        return person
+
+    def remove(self, person: Person) -> dict[str, Json]:
+        answer = self.server.internal.delete(f"{self.path}/members/{person.id}")
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def post(self, action: str) -> dict[str, Json]:
+        answer = self.server.internal.post(f"{self.path}/{action}", json={})
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def api_token(self) -> str:
+        return str(self.post("token")["token"])
+
+    @property
+    def api(self) -> Api:
+        return self.server.api(self.api_token())
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    url = request.config.getoption("--twenty-url")
+    secret = request.config.getoption("--internal-secret")
+    if not url or not secret:
+        pytest.skip("asks a running, patched Twenty: pytest tests/tenants --twenty-url URL --internal-secret SECRET")
+    internal_url = request.config.getoption("--internal-url") or url
+    headers = {"Authorization": f"Bearer {secret}"}
+    with (
+        httpx.Client(base_url=url, timeout=60) as http,
+        httpx.Client(base_url=internal_url, timeout=120, headers=headers) as internal,
+    ):
+        yield Server(http, internal, request.config.getoption("--twenty-app-secret"))
+
+
+@pytest.fixture(scope="session")
+def one(server: Server) -> Tenant:
+    return server.tenant("One")
+
+
+@pytest.fixture(scope="session")
+def other(server: Server) -> Tenant:
+    return server.tenant("Other")
