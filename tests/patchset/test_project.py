@@ -61,7 +61,7 @@ def trees() -> list[object]:
 @pytest.mark.parametrize("source", trees())
 def test_patchset_fits_the_tree_and_knows_itself_again(source: Path, tmp_path: Path) -> None:
     worked = apply(source, tmp_path / "out")
-    assert {row.state for row in worked.rows} == {"ok"}
+    assert "ok" in {row.state for row in worked.rows} <= {"ok", "left-out"}  # left-out: where the stand-in is no Twenty
     assert plan(tmp_path / "out").already_patched
 
 
