@@ -22,7 +22,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end, as text; with ``check`` a failure raises LabError with the command and its last lines."""
     try:
-        done = subprocess.run(argv, input=input, capture_output=True, text=True, timeout=timeout, env=env, cwd=cwd)
+        done = subprocess.run(argv, input=input, capture_output=True, text=True, timeout=timeout, env=env, cwd=cwd, umask=0o022)
     except FileNotFoundError as error:
         raise LabError(f"{argv[0]}: not installed") from error
     except subprocess.TimeoutExpired as error:

@@ -72,7 +72,14 @@ def spawn(identity: Identity, role: str, argv: Sequence[str], directory: Path) -
     environ |= {MARK: identity.id, ROLE: role}
     with (directory / "log").open("ab") as log:
         child = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environ, cwd="/"
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=environ,
+            cwd="/",
+            umask=0o022,  # a machine's root directory must be open to its users, whatever this person's mask is
         )
     (directory / "pid").write_text(f"{child.pid}\n")
     # between the start of a program and the moment that the kernel shows its environment, it could not be recognised

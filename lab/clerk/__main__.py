@@ -35,7 +35,6 @@ def main(argv: list[str] | None = None) -> int:
     """Listen until ended. Prints one line of JSON with the addresses when nothing keeps the secrets (no ``--state``)."""
     args = parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    owner_only()
     try:
         host, _, port = args.listen.rpartition(":")
         addresses.checked(f"http://{args.listen}", "--listen")
@@ -49,6 +48,12 @@ def main(argv: list[str] | None = None) -> int:
         print(json.dumps(emulator.told(f"http://{args.listen}")), flush=True)
     Server(emulator, host, int(port)).run()
     return 0
+
+
+def program() -> int:
+    """``main`` as a process of its own: what it writes is nobody else's."""
+    owner_only()
+    return main()
 
 
 def kept(args: argparse.Namespace) -> Kept:
@@ -66,4 +71,4 @@ def kept(args: argparse.Namespace) -> Kept:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

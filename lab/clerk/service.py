@@ -20,7 +20,7 @@ from lab.network import Network
 ROLE = "clerk"
 PORT = 4400
 SPEED = 60  # Svix's seconds per second: the retries of a day and a half are over in half an hour
-RUN = f"import sys; sys.path.insert(0, {str(PROJECT)!r}); from lab.clerk.__main__ import main; sys.exit(main())"
+RUN = f"import sys; sys.path.insert(0, {str(PROJECT)!r}); from lab.clerk.__main__ import program; sys.exit(program())"
 
 
 class Clerk:

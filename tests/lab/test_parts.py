@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import ssl
 import subprocess
@@ -16,7 +17,7 @@ from cryptography import x509
 from dotenv import dotenv_values
 
 from lab import __main__ as cli
-from lab import cgroups, host, machine, names, network, rehearse, rootfs, settings, state, tls
+from lab import cgroups, command, host, machine, names, network, rehearse, rootfs, settings, state, tls
 from lab.identity import Identity, LabError
 from lab.world import quiet
 from twentyops.settings import PRODUCTION_HOST
@@ -390,3 +391,12 @@ def test_time_goes_to_the_phase_that_an_operation_names(tmp_path: Path) -> None:
     phases.close(1000.0)
     assert list(phases.seconds) == [rehearse.BEFORE, "First phase", "Second phase", "Alone"]
     assert sum(phases.seconds.values()) == 1000.0
+
+
+def test_what_the_lab_starts_does_not_depend_on_a_persons_mask() -> None:
+    """Under 077 a machine's root directory was closed to its own users, and no service of theirs began."""
+    before = os.umask(0o077)
+    try:
+        assert command.run("sh", "-c", "umask").stdout.strip() == "0022"
+    finally:
+        os.umask(before)
