@@ -2,7 +2,7 @@
 
 from pyinfra import host
 
-from tasks import configure, image, lock, preflight, provision, record, services, source, verify
+from tasks import configure, data_model, image, lock, preflight, provision, record, services, source, verify
 
 preflight.check()
 
@@ -20,5 +20,6 @@ image.known()  # on both: nothing below starts before the image is there
 if "droplet" in host.groups:
     configure.release()
     services.roll_out()
+    data_model.apply()
     verify.smoke_suite()
     record.release()

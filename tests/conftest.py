@@ -20,11 +20,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--internal-url",
         default="",
-        help="browser: address of the server's own port, for the internal API (secret in TWENTYOPS_INTERNAL_SECRET); empty: through the lab's SSH",
+        help="browser, tenants: address of the server's own port, for the internal API; empty: through the lab's SSH, or --twenty-url",
     )
     parser.addoption("--twenty-url", default="", help="contract: address of a running Twenty; empty: the stand-in is started")
     parser.addoption("--twenty-app-secret", default="", help="contract, tenants: its APP_SECRET, for the tests that sign tokens")
-    parser.addoption("--internal-url", default="", help="tenants: address of its internal API; empty: the same as --twenty-url")
     parser.addoption("--internal-secret", default="", help="tenants: its TWENTYOPS_INTERNAL_SECRET")
     parser.addoption(
         "--lab", default="", help="rehearsal: name of a lab that is up, used as it is and left up; empty: one of its own"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 import sys
@@ -540,7 +541,13 @@ def schema_text() -> str:
 
 def baked_text(model: DataModel) -> str:
     """The model as the image carries it: the same words, checked, each key present where it says something."""
-    return json.dumps(model.model_dump(exclude_none=True), indent=1, ensure_ascii=False) + "\n"
+    licence = {"licence": "SPDX-License-Identifier: AGPL-3.0-only"}
+    return json.dumps(licence | model.model_dump(exclude_none=True), indent=1, ensure_ascii=False) + "\n"
+
+
+def fingerprint(model: DataModel) -> str:
+    """First 12 hex digits of the sha256 of what the image carries; the image names its model by the same."""
+    return hashlib.sha256(baked_text(model).encode()).hexdigest()[:12]
 
 
 def made_from(model: DataModel) -> dict[Path, str]:

@@ -167,6 +167,31 @@ class ComposeServices(FactBase[dict[str, dict[str, str]]]):
         return services
 
 
+class DataModelState(FactBase[dict[str, Any]]):
+    """Whether every workspace matches the data model of the image that runs.
+
+    Returns ``{matched: bool, model: first 12 hex digits of the model's sha256, workspaces: [...]}`` as
+    ``migrate-schema.ts verify --json`` prints it; empty where no server runs or it cannot tell.
+    """
+
+    default = dict
+
+    def requires_command(self, container: str) -> str:
+        return "docker"
+
+    def command(self, container: str) -> StringCommand:
+        return StringCommand(
+            "docker exec", QuoteString(container), "node scripts/migrate-schema.ts verify --json 2> /dev/null || true"
+        )
+
+    def process(self, output: list[str]) -> dict[str, Any]:
+        try:
+            state: dict[str, Any] = json.loads(output[-1])
+        except (IndexError, ValueError):
+            return {}
+        return state
+
+
 class DatabaseMark(FactBase[str]):
     """The image that Twenty's migrations last ran with: a comment on the database, so that it goes where the data goes."""
 

@@ -420,6 +420,37 @@ def put_back(path: str, services: list[str], previous: str = f"{HOME}/current", 
 
 
 @operation()
+def applied_data_model(container: str, model: str, directory: Callable[[], str], timeout: int) -> Commands:
+    """Have the data model in every workspace, proved; a workspace that does not match fails the deploy and puts back the release before.
+
+    + container: Twenty's server, whose image carries the model
+    + model: first 12 hex digits of the sha256 of the model that this release carries
+    + directory: gives the release's directory
+    + timeout: seconds for all workspaces together
+    """
+    state = host.get_fact(facts.DataModelState, container=container)
+    if state.get("matched") is True and state.get("model") == model:
+        host.noop(f"{len(state['workspaces'])} workspaces match the data model {model}")
+        return
+
+    def apply() -> str | None:
+        command = f"docker exec {shlex.quote(container)} node scripts/migrate-schema.ts apply --wait 60 2>&1"
+        succeeded, output = remote(command, timeout=timeout, show=True)
+        if succeeded:
+            return None
+        return "\n".join(
+            [
+                "The data model is not in every workspace:",
+                *(f"  {line}" for line in output.splitlines()[-60:]),
+                *put_back(directory(), list(SERVICES)),
+                "Next: docs/runbook/data-model.md",
+            ]
+        )
+
+    yield Step(apply, f"apply the data model {model}")
+
+
+@operation()
 def control_step(function: Callable[[], str | None], description: str) -> Commands:
     """Work of the deploy itself that changes nothing a person would call state (lock, checks, tunnels): counted as no change.
 

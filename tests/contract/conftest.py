@@ -19,6 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("contract")
     group.addoption("--twenty-email", help="its first user, when its database is not empty")
     group.addoption("--twenty-password", help="that user's password")
+    group.addoption("--clerk-admin", help="the control (.../_admin) of the emulator that it signs people in by")
     group.addoption("--twenty-redis-url", help="its Redis, for the tests that hand the worker a job")
 
 

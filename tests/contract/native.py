@@ -22,6 +22,7 @@ import httpx
 
 REPOSITORY = Path(__file__).parents[2]
 TREE = REPOSITORY / "lab" / "standin"
+OVERLAY = REPOSITORY / "files/twenty/overlay"
 SERVER = Path("packages/twenty-server")
 DATASOURCE = "dist/src/database/typeorm/core/core.datasource"
 OLDEST_NODE = (20, 19)
@@ -127,16 +128,18 @@ def _sources() -> list[Path]:
 
 def built_tree(node: Path) -> Path:
     """A copy of the stand-in's tree, installed and built, kept in the cache by the content of its sources."""
-    sources = _sources()
+    sources = {path: path.relative_to(TREE) for path in _sources()}
+    # what the patchset would lay into the tree: the stand-in decides about sign-in by the very files that Twenty gets
+    sources |= {path: path.relative_to(OVERLAY) for path in sorted((OVERLAY / SERVER / "src/auth/clerk").rglob("*.ts"))}
     digest = hashlib.sha256()
-    for path in sources:
-        digest.update(f"{path.relative_to(TREE)}\0".encode() + path.read_bytes() + b"\0")
+    for path, name in sources.items():
+        digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
     place = cache_dir() / "built" / digest.hexdigest()[:16]
     if (place / ".built").exists():
         return place
     work = place.with_name(f"{place.name}.{os.getpid()}")
-    for path in sources:
-        copy = work / path.relative_to(TREE)
+    for path, name in sources.items():
+        copy = work / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, copy)
     env = {**os.environ, "PATH": f"{node}:{os.environ['PATH']}"}

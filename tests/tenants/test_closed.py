@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
-
 import pytest
 
 from tests.tenants.conftest import Server, Tenant
 
 ORIGIN = "http://crm.test"
+NOBODY = "00000000-0000-4000-8000-00000000abcd"
 PASSWORD = 'email: "owner@people.test", password: "Str0ng-enough-1"'
 TO_STRANGERS = {
     "signUp": f"mutation {{ signUp({PASSWORD}) {{ tokens {{ refreshToken {{ token }} }} }} }}",
@@ -19,7 +18,7 @@ TO_STRANGERS = {
     ),
     "checkUserExists": 'query { checkUserExists(email: "owner@people.test") { exists } }',
     "emailPasswordResetLink": (
-        'mutation { emailPasswordResetLink(email: "owner@people.test", workspaceId: "%s") { success } }' % uuid.uuid4()
+        f'mutation {{ emailPasswordResetLink(email: "owner@people.test", workspaceId: "{NOBODY}") {{ success }} }}'
     ),
     "updatePasswordViaResetToken": (
         'mutation { updatePasswordViaResetToken(passwordResetToken: "x", newPassword: "Str0ng-enough-1") { success } }'
@@ -35,30 +34,26 @@ TO_STRANGERS = {
         f' origin: "{ORIGIN}") {{ loginToken {{ token }} }} }}'
     ),
     "getAuthorizationUrlForSSO": (
-        'mutation { getAuthorizationUrlForSSO(input: { identityProviderId: "%s" }) { authorizationURL } }' % uuid.uuid4()
+        f'mutation {{ getAuthorizationUrlForSSO(input: {{ identityProviderId: "{NOBODY}" }}) {{ authorizationURL }} }}'
     ),
-    "initiateOTPProvisioning": (
-        f'mutation {{ initiateOTPProvisioning(loginToken: "x", origin: "{ORIGIN}") {{ uri }} }}'
-    ),
+    "initiateOTPProvisioning": (f'mutation {{ initiateOTPProvisioning(loginToken: "x", origin: "{ORIGIN}") {{ uri }} }}'),
 }
 TO_PEOPLE = {
     "signUpInNewWorkspace": "mutation { signUpInNewWorkspace { loginToken { token } } }",
     "activateWorkspace": 'mutation { activateWorkspace(data: { displayName: "x" }) { id } }',
     "deleteCurrentWorkspace": "mutation { deleteCurrentWorkspace { id } }",
     "sendInvitations": 'mutation { sendInvitations(emails: ["a@people.test"]) { success } }',
-    "resendWorkspaceInvitation": 'mutation { resendWorkspaceInvitation(appTokenId: "%s") { success } }' % uuid.uuid4(),
-    "deleteWorkspaceInvitation": 'mutation { deleteWorkspaceInvitation(appTokenId: "%s") }' % uuid.uuid4(),
-    "impersonate": 'mutation { impersonate(userId: "%s", workspaceId: "%s") { loginToken { token } } }'
-    % (uuid.uuid4(), uuid.uuid4()),
+    "resendWorkspaceInvitation": f'mutation {{ resendWorkspaceInvitation(appTokenId: "{NOBODY}") {{ success }} }}',
+    "deleteWorkspaceInvitation": f'mutation {{ deleteWorkspaceInvitation(appTokenId: "{NOBODY}") }}',
+    "impersonate": f'mutation {{ impersonate(userId: "{NOBODY}", workspaceId: "{NOBODY}") {{ loginToken {{ token }} }} }}',
     "deleteUser": "mutation { deleteUser { id } }",
-    "deleteUserFromWorkspace": 'mutation { deleteUserFromWorkspace(workspaceMemberIdToDelete: "%s") { id } }' % uuid.uuid4(),
+    "deleteUserFromWorkspace": f'mutation {{ deleteUserFromWorkspace(workspaceMemberIdToDelete: "{NOBODY}") {{ id }} }}',
     "updateUserEmail": 'mutation { updateUserEmail(newEmail: "b@people.test") }',
     "createApprovedAccessDomain": (
         'mutation { createApprovedAccessDomain(input: { domain: "people.test", email: "a@people.test" }) { id } }'
     ),
     "validateApprovedAccessDomain": (
-        'mutation { validateApprovedAccessDomain(input: { validationToken: "x", approvedAccessDomainId: "%s" }) { id } }'
-        % uuid.uuid4()
+        f'mutation {{ validateApprovedAccessDomain(input: {{ validationToken: "x", approvedAccessDomainId: "{NOBODY}" }}) {{ id }} }}'
     ),
 }
 
@@ -69,8 +64,8 @@ def test_closed_to_strangers(server: Server, one: Tenant, name: str) -> None:
     query = TO_STRANGERS[name]
     unknown = server.api().metadata(query)
     known = server.api().metadata(query.replace("owner@people.test", one.owner.email))
-    assert unknown.code == "FORBIDDEN", unknown.body
-    assert "Clerk" in unknown.errors[0]["message"]
+    assert unknown.data is None
+    assert "Clerk" in unknown.errors[0]["message"], unknown.body
     assert known.body == unknown.body
 
 
@@ -85,7 +80,7 @@ def test_admin_panel_is_nobodys(one: Tenant) -> None:
     for query in (
         "query { getConfigVariablesGrouped { groups { name } } }",
         "query { getSystemHealthStatus { services { label } } }",
-        'mutation { userLookupAdminPanel(userIdentifier: "%s") { user { id } } }' % one.owner.email,
+        f'mutation {{ userLookupAdminPanel(userIdentifier: "{one.owner.email}") {{ user {{ id }} }} }}',
     ):
         answer = one.api.metadata(query)
         assert answer.status == 200, answer.body

@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from tests.tenants.conftest import WHO, Person, Server, Tenant, fresh
+from tests.tenants.conftest import WHO, Json, Person, Server, Tenant, fresh
 
 PARALLEL = 10
 
 
-def claims(token: str) -> dict[str, int]:
+def claims(token: str) -> dict[str, Json]:
     payload = token.split(".")[1]
     return dict(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))))
 
@@ -125,7 +125,9 @@ def test_one_owner_of_many_organisations_at_once(server: Server) -> None:
 @pytest.mark.parametrize("name", ["Acme", "شركة النور", "  株式会社  ", "www", "a"])
 def test_equal_names_are_different_tenants(server: Server, name: str) -> None:
     tenants = [server.tenant(name) for _ in range(2)]
-    seen = [tenant.api.metadata("{ currentWorkspace { id displayName subdomain } }").ok()["currentWorkspace"] for tenant in tenants]
+    seen = [
+        tenant.api.metadata("{ currentWorkspace { id displayName subdomain } }").ok()["currentWorkspace"] for tenant in tenants
+    ]
     assert [workspace["displayName"] for workspace in seen] == [name.strip()] * 2
     assert len({workspace["id"] for workspace in seen}) == 2
     assert len({workspace["subdomain"] for workspace in seen}) == 2

@@ -30,7 +30,9 @@ def secret(other: Tenant) -> Secret:
     api = other.api
     name = f"{WORD}{uuid.uuid4().hex[:8]}"
     company = api.records("mutation ($n: String!) { createCompany(data: { name: $n }) { id } }", n=name).ok()["createCompany"]
-    objects = api.metadata("{ objects(paging: { first: 200 }) { edges { node { id nameSingular fieldsList { id name } } } } }").ok()
+    objects = api.metadata(
+        "{ objects(paging: { first: 200 }) { edges { node { id nameSingular fieldsList { id name } } } } }"
+    ).ok()
     node = next(edge["node"] for edge in objects["objects"]["edges"] if edge["node"]["nameSingular"] == "company")
     views = api.metadata("{ getCoreViews { id objectMetadataId } }").ok()["getCoreViews"]
     members = api.records("{ workspaceMembers { edges { node { id } } } }").ok()["workspaceMembers"]["edges"]
@@ -50,7 +52,7 @@ def understood(answer: Answer) -> bool:
 
 def owner_sees(other: Tenant, secret: Secret) -> bool:
     found = other.api.records("query ($id: UUID!) { company(filter: { id: { eq: $id } }) { name } }", id=secret.id)
-    return found.ok()["company"] == {"name": secret.name}
+    return bool(found.ok()["company"] == {"name": secret.name})
 
 
 @pytest.mark.parametrize(
@@ -100,10 +102,10 @@ def test_search_is_out_of_reach(one: Tenant, other: Tenant, secret: Secret) -> N
     "query",
     [
         "query { object(id: $OBJECT) { id nameSingular } }",
-        "mutation { updateOneObject(input: { id: $OBJECT, update: { labelSingular: \"Taken\" } }) { id } }",
+        'mutation { updateOneObject(input: { id: $OBJECT, update: { labelSingular: "Taken" } }) { id } }',
         "mutation { deleteOneObject(input: { id: $OBJECT }) { id } }",
-        "mutation { updateOneField(input: { id: $FIELD, update: { label: \"Taken\" } }) { id } }",
-        "mutation { createOneField(input: { field: { objectMetadataId: $OBJECT, type: TEXT, name: \"taken\", label: \"Taken\" } }) { id } }",
+        'mutation { updateOneField(input: { id: $FIELD, update: { label: "Taken" } }) { id } }',
+        'mutation { createOneField(input: { field: { objectMetadataId: $OBJECT, type: TEXT, name: "taken", label: "Taken" } }) { id } }',
         "query { getCoreView(id: $VIEW) { id name } }",
         "mutation { deleteCoreView(id: $VIEW) }",
         "mutation { updateWorkspaceMemberRole(workspaceMemberId: $MEMBER, roleId: $OBJECT) { id } }",
@@ -111,12 +113,19 @@ def test_search_is_out_of_reach(one: Tenant, other: Tenant, secret: Secret) -> N
     ids=["object", "update-object", "delete-object", "update-field", "create-field", "view", "delete-view", "member-role"],
 )
 def test_metadata_is_out_of_reach(other: Tenant, stranger: Api, secret: Secret, query: str) -> None:
-    for name, value in (("OBJECT", secret.object_id), ("FIELD", secret.field_id), ("VIEW", secret.view_id), ("MEMBER", secret.member_id)):
+    for name, value in (
+        ("OBJECT", secret.object_id),
+        ("FIELD", secret.field_id),
+        ("VIEW", secret.view_id),
+        ("MEMBER", secret.member_id),
+    ):
         query = query.replace(f"${name}", f'"{value}"')
     answer = stranger.metadata(query)
     assert understood(answer), answer.body
     assert answer.errors or not any((answer.data or {}).values()), answer.body
-    objects = other.api.metadata("{ objects(paging: { first: 200 }) { edges { node { id labelSingular fieldsList { label } } } } }").ok()
+    objects = other.api.metadata(
+        "{ objects(paging: { first: 200 }) { edges { node { id labelSingular fieldsList { label } } } } }"
+    ).ok()
     node = next(edge["node"] for edge in objects["objects"]["edges"] if edge["node"]["id"] == secret.object_id)
     assert node["labelSingular"] == "Company"
     assert "Taken" not in [field["label"] for field in node["fieldsList"]]
@@ -189,7 +198,9 @@ def test_open_api_shows_the_own_schema_only(server: Server, one: Tenant, other: 
         p=f"{name}s",
     ).ok()
     documents = {
-        tenant.organization: server.http.get("/rest/open-api/core", headers={"Authorization": f"Bearer {tenant.api_token()}"}).text
+        tenant.organization: server.http.get(
+            "/rest/open-api/core", headers={"Authorization": f"Bearer {tenant.api_token()}"}
+        ).text
         for tenant in (one, other)
     }
     assert name in documents[other.organization]

@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 
-import { createApp } from './app';
+import { createApp, loadClerk } from './app';
 import { requireConfig } from './config';
 import { closeDatabase, database } from './engine/core-modules/database';
 import { closeQueues } from './engine/core-modules/message-queue';
@@ -20,6 +20,7 @@ const main = async (): Promise<void> => {
   }
   await database().query('SELECT 1 FROM "core"."workspace" LIMIT 1');
   await queueRedis().ping();
+  await loadClerk()?.prepareClerk();
   generateFrontConfig(config.serverUrl);
 
   const server = createApp().listen(config.port);

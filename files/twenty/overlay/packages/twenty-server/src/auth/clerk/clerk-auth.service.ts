@@ -97,8 +97,8 @@ export class ClerkAuthService {
           userId,
           workspaceId,
         )) !== null,
-      issueTokens: (userId, workspaceId) =>
-        this.tenants.issueTokens(userId, workspaceId),
+      issueTokens: async (userId, workspaceId) =>
+        (await this.tenants.issueTokens(userId, workspaceId)).tokens,
     };
   }
 

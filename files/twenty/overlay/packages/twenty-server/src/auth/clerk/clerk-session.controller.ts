@@ -2,8 +2,6 @@
 
 import {
   Controller,
-  Get,
-  HttpException,
   HttpStatus,
   Logger,
   Post,
@@ -21,7 +19,7 @@ const RETRY_AFTER_IN_SECONDS = 5;
 
 // Only our proxy reaches this port, and it believes nobody's header: the last address is the one that it saw.
 const addressOf = (request: Request): string =>
-  request.get('x-forwarded-for')?.split(',').at(-1)?.trim() ||
+  request.get('x-forwarded-for')?.split(',').pop()?.trim() ||
   request.ip ||
   'unknown';
 
@@ -64,15 +62,5 @@ export class ClerkSessionController {
         })
         .json({ error: 'unavailable' });
     }
-  }
-
-  // Without this the page would answer, which looks like success.
-  @Get()
-  @UseGuards(PublicEndpointGuard)
-  refuseGet(): never {
-    throw new HttpException(
-      { error: 'method-not-allowed' },
-      HttpStatus.METHOD_NOT_ALLOWED,
-    );
   }
 }

@@ -72,7 +72,7 @@ const agnosticTokens = async (userId: string, authProvider: string): Promise<Tok
   refreshToken: await refreshToken({ userId, authProvider, targetedTokenType: 'WORKSPACE_AGNOSTIC' }),
 });
 
-const accessTokens = async (user: User, workspaceId: string, authProvider: string): Promise<TokenPair> => {
+export const accessTokens = async (user: User, workspaceId: string, authProvider: string): Promise<TokenPair> => {
   const workspace = await findWorkspace(workspaceId);
   if (!workspace) throw apiError('UNAUTHENTICATED', 'Workspace not found', { subCode: 'WORKSPACE_NOT_FOUND' });
   const { rows } = await database().query<{ id: string }>(

@@ -43,7 +43,9 @@ const nameOf = (fields: JsonFields, name: string): string =>
     .slice(0, LONGEST_NAME);
 
 const isHttps = (value: string) =>
-  value.length <= 2048 && URL.canParse(value) && new URL(value).protocol === 'https:';
+  value.length <= 2048 &&
+  URL.canParse(value) &&
+  new URL(value).protocol === 'https:';
 
 // A person as Clerk's API tells it. Only the primary address counts, and only its own verification.
 export const readProfile = (
@@ -58,9 +60,14 @@ export const readProfile = (
   const addresses = fieldOf(answer, 'email_addresses');
   const primary = (Array.isArray(addresses) ? addresses : [])
     .filter(isFields)
-    .find((address) => typeof primaryId === 'string' && fieldOf(address, 'id') === primaryId);
+    .find(
+      (address) =>
+        typeof primaryId === 'string' && fieldOf(address, 'id') === primaryId,
+    );
   const verification = primary && fieldOf(primary, 'verification');
-  const email = primary ? textOf(primary, 'email_address').trim().toLowerCase() : '';
+  const email = primary
+    ? textOf(primary, 'email_address').trim().toLowerCase()
+    : '';
   const imageUrl = textOf(answer, 'image_url');
 
   return {
@@ -109,7 +116,10 @@ export const fetchProfile = async (
     answer.kind === 'json' ? readProfile(answer.body, clerkUserId) : undefined;
 
   if (profile === undefined) {
-    throw new ClerkApiUnavailable('no answer that can be read', RETRY_AFTER_IN_SECONDS);
+    throw new ClerkApiUnavailable(
+      'no answer that can be read',
+      RETRY_AFTER_IN_SECONDS,
+    );
   }
 
   return profile;

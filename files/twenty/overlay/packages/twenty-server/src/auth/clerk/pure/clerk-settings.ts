@@ -52,13 +52,18 @@ const webAddress = (
   const value = read(environment, name);
 
   if (value !== undefined && originOf(value) === undefined) {
-    problems.push(`${name}: not an address that starts with https:// (or http:// in a lab)`);
+    problems.push(
+      `${name}: not an address that starts with https:// (or http:// in a lab)`,
+    );
   }
 
   return value;
 };
 
-const readParties = (environment: Environment, problems: string[]): string[] => {
+const readParties = (
+  environment: Environment,
+  problems: string[],
+): string[] => {
   const listed = read(environment, 'CLERK_AUTHORIZED_PARTIES');
   const name = listed === undefined ? 'SERVER_URL' : 'CLERK_AUTHORIZED_PARTIES';
   const values = (listed ?? read(environment, 'SERVER_URL') ?? '')
@@ -67,7 +72,9 @@ const readParties = (environment: Environment, problems: string[]): string[] => 
   const origins = values.map(originOf);
 
   if (origins.some((origin) => origin === undefined)) {
-    problems.push(`${name}: origins such as https://crm.example.com are needed, to compare a token's azp with`);
+    problems.push(
+      `${name}: origins such as https://crm.example.com are needed, to compare a token's azp with`,
+    );
   }
 
   return [...new Set(origins.filter((origin) => origin !== undefined))];
@@ -100,17 +107,27 @@ export const readClerkSettings = (
   const jwtKey = pem === undefined ? undefined : readPemKey(pem);
 
   if (instance === undefined) {
-    problems.push('NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY: not a publishable key; copy pk_... from Clerk, API keys');
+    problems.push(
+      'NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY: not a publishable key; copy pk_... from Clerk, API keys',
+    );
   }
   if (secretKey === undefined) {
-    problems.push('CLERK_SECRET_KEY: missing while the publishable key is set; copy sk_... from Clerk, API keys');
+    problems.push(
+      'CLERK_SECRET_KEY: missing while the publishable key is set; copy sk_... from Clerk, API keys',
+    );
   } else if (secretKind === undefined) {
-    problems.push('CLERK_SECRET_KEY: not a secret key; copy sk_... from Clerk, API keys');
+    problems.push(
+      'CLERK_SECRET_KEY: not a secret key; copy sk_... from Clerk, API keys',
+    );
   } else if (instance !== undefined && instance.kind !== secretKind) {
-    problems.push('CLERK_SECRET_KEY: of another kind (test or live) than the publishable key; take both from one instance');
+    problems.push(
+      'CLERK_SECRET_KEY: of another kind (test or live) than the publishable key; take both from one instance',
+    );
   }
   if (pem !== undefined && jwtKey === undefined) {
-    problems.push('CLERK_JWT_KEY: not an RSA public key of 2048 bits or more in PEM; copy it from Clerk, API keys, or leave it out');
+    problems.push(
+      'CLERK_JWT_KEY: not an RSA public key of 2048 bits or more in PEM; copy it from Clerk, API keys, or leave it out',
+    );
   }
 
   const authorizedParties = readParties(environment, problems);
@@ -120,7 +137,11 @@ export const readClerkSettings = (
 
   webAddress(environment, 'SOURCE_CODE_URL', problems);
 
-  if (problems.length > 0 || instance === undefined || secretKey === undefined) {
+  if (
+    problems.length > 0 ||
+    instance === undefined ||
+    secretKey === undefined
+  ) {
     throw new ClerkSettingsError(problems);
   }
 

@@ -36,13 +36,14 @@ const SMALLEST_MODULUS = 2048;
 const LARGEST_MODULUS = 8192;
 
 const isStrong = (key: KeyObject): boolean => {
-  const { modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {};
+  const { modulusLength = 0, publicExponent = BigInt(0) } =
+    key.asymmetricKeyDetails ?? {};
 
   return (
     key.asymmetricKeyType === 'rsa' &&
     modulusLength >= SMALLEST_MODULUS &&
     modulusLength <= LARGEST_MODULUS &&
-    publicExponent >= 65537n
+    publicExponent >= BigInt(65537)
   );
 };
 
@@ -70,7 +71,9 @@ const readKey = (jwk: unknown): [string, KeyObject] | undefined => {
 };
 
 // Keys by their ids. Keys that do not fit are left out; undefined: nothing usable, or one id for two keys.
-export const readKeySet = (answer: unknown): Map<string, KeyObject> | undefined => {
+export const readKeySet = (
+  answer: unknown,
+): Map<string, KeyObject> | undefined => {
   const listed = isFields(answer) ? fieldOf(answer, 'keys') : undefined;
 
   if (!Array.isArray(listed) || listed.length > MOST_KEYS) {
@@ -85,7 +88,7 @@ export const readKeySet = (answer: unknown): Map<string, KeyObject> | undefined 
 
 // A public key in PEM, for verifying without any network. Undefined: none, or too weak.
 export const readPemKey = (pem: string): KeyObject | undefined => {
-  const text = pem.replaceAll('\\n', '\n').trim();
+  const text = pem.replace(/\\n/g, '\n').trim();
 
   if (!/^-----BEGIN (RSA )?PUBLIC KEY-----/.test(text)) {
     return undefined;

@@ -9,7 +9,8 @@ export type ClerkInstance = {
 };
 
 const SHAPE = /^pk_(test|live)_([A-Za-z0-9+/]+={0,2})$/;
-const HOST = /^(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$/;
+const HOST =
+  /^(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$/;
 
 // A publishable key is pk_test_ or pk_live_ and base64 of "HOST$". Undefined: it is none.
 export const decodePublishableKey = (

@@ -15,7 +15,10 @@ export class Recent {
   }
 
   has(key: string): boolean {
-    return (this.seen.get(key) ?? Number.NEGATIVE_INFINITY) > this.clock() - this.life;
+    return (
+      (this.seen.get(key) ?? Number.NEGATIVE_INFINITY) >
+      this.clock() - this.life
+    );
   }
 
   add(key: string): void {

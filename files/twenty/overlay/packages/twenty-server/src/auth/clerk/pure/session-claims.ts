@@ -43,7 +43,10 @@ const SESSION_ID = /^sess_[A-Za-z0-9]{4,64}$/;
 const ORGANIZATION_ID = /^org_[A-Za-z0-9]{4,64}$/;
 
 const isTime = (value: unknown): value is number =>
-  typeof value === 'number' && Number.isFinite(value) && value >= 0 && value < 1e11;
+  typeof value === 'number' &&
+  Number.isFinite(value) &&
+  value >= 0 &&
+  value < 1e11;
 
 const isText = (value: unknown): value is string => typeof value === 'string';
 
@@ -118,7 +121,10 @@ export const readSessionClaims = (
   claims: JsonFields,
   rules: ClaimRules,
 ): ClaimVerdict => {
-  const refuse = (reason: ClaimRefusal): ClaimVerdict => ({ ok: false, reason });
+  const refuse = (reason: ClaimRefusal): ClaimVerdict => ({
+    ok: false,
+    reason,
+  });
 
   if (fieldOf(claims, 'iss') !== rules.issuer) {
     return refuse('issuer');

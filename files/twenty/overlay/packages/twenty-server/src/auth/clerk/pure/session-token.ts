@@ -7,7 +7,12 @@ import {
   type ClaimRefusal,
   type ClerkSession,
 } from './session-claims';
-import { fieldOf, parseStrictObject, type JsonFields } from './strict-json';
+import {
+  fieldOf,
+  hasField,
+  parseStrictObject,
+  type JsonFields,
+} from './strict-json';
 
 export type TokenRefusal =
   | 'no-token'
@@ -38,7 +43,16 @@ export const LONGEST_TOKEN = 8192;
 const BASE64URL = /^[A-Za-z0-9_-]+$/;
 const KEY_ID = /^[\x21-\x7e]{1,128}$/;
 // A key or the demand for one, given by the very token that it would verify.
-const REFUSED_HEADERS = ['crit', 'b64', 'jku', 'jwk', 'x5u', 'x5c', 'zip', 'enc'];
+const REFUSED_HEADERS = [
+  'crit',
+  'b64',
+  'jku',
+  'jwk',
+  'x5u',
+  'x5c',
+  'zip',
+  'enc',
+];
 
 // Exactly one text for a value: no padding, no other alphabet, no stray bits at the end.
 const decodePart = (part: string): Buffer | undefined => {
@@ -58,7 +72,9 @@ const decodeFields = (part: string): JsonFields | undefined => {
     return bytes === undefined
       ? undefined
       : parseStrictObject(
-          new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes),
+          new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(
+            bytes,
+          ),
         );
   } catch {
     return undefined;
@@ -74,14 +90,15 @@ const refuseHeader = (header: JsonFields): TokenRefusal | undefined => {
   const type = fieldOf(header, 'typ');
 
   return (type === undefined || type === 'JWT') &&
-    REFUSED_HEADERS.every((name) => !Object.hasOwn(header, name))
+    REFUSED_HEADERS.every((name) => !hasField(header, name))
     ? undefined
     : 'header';
 };
 
 // The token of "Authorization: Bearer TOKEN"; undefined: the header has another shape.
-export const readBearer = (authorization: string | undefined): string | undefined =>
-  /^Bearer ([^\s]+)$/i.exec(authorization ?? '')?.[1];
+export const readBearer = (
+  authorization: string | undefined,
+): string | undefined => /^Bearer ([^\s]+)$/i.exec(authorization ?? '')?.[1];
 
 // Whether a token is a session of ours. `now` in seconds since 1970. Refusals are answers; only KeysUnavailable is thrown.
 export const verifySessionToken = async (
@@ -90,7 +107,10 @@ export const verifySessionToken = async (
   settings: VerifierSettings,
   now: number,
 ): Promise<TokenVerdict> => {
-  const refuse = (reason: TokenRefusal): TokenVerdict => ({ ok: false, reason });
+  const refuse = (reason: TokenRefusal): TokenVerdict => ({
+    ok: false,
+    reason,
+  });
 
   if (token === undefined || token === '') {
     return refuse('no-token');
@@ -99,7 +119,8 @@ export const verifySessionToken = async (
     return refuse('oversized');
   }
 
-  const [headerPart = '', claimsPart = '', signaturePart = '', ...rest] = token.split('.');
+  const [headerPart = '', claimsPart = '', signaturePart = '', ...rest] =
+    token.split('.');
   const header = decodeFields(headerPart);
 
   if (header === undefined || rest.length > 0) {
@@ -134,7 +155,12 @@ export const verifySessionToken = async (
   }
   if (
     key.asymmetricKeyType !== 'rsa' ||
-    !verify('sha256', Buffer.from(`${headerPart}.${claimsPart}`), key, signature)
+    !verify(
+      'sha256',
+      Buffer.from(`${headerPart}.${claimsPart}`),
+      key,
+      signature,
+    )
   ) {
     return refuse('signature');
   }

@@ -48,6 +48,9 @@ export const parseStrictObject = (text: string): JsonFields | undefined => {
   }
 };
 
+export const hasField = (fields: JsonFields, name: string): boolean =>
+  Object.prototype.hasOwnProperty.call(fields, name);
+
 // Own fields only: __proto__ and what an object inherits are never claims.
 export const fieldOf = (fields: JsonFields, name: string): unknown =>
-  Object.hasOwn(fields, name) ? fields[name] : undefined;
+  hasField(fields, name) ? fields[name] : undefined;

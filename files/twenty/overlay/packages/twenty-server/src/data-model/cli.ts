@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+import { parseArgs } from 'util';
+
+import { listWorkspaceIds, signAccessToken } from './graphql/authority';
+import { GraphqlMetadataPort } from './graphql/graphql-metadata.port';
+import {
+  messageOf,
+  runOnWorkspace,
+  type Mode,
+  type WorkspaceReport,
+} from './pure/apply';
+import { readDataModel } from './pure/data-model';
+import { lockKeyOf, withLock } from './pure/lock';
+import {
+  asTable,
+  exitCodeOf,
+  EXIT,
+  runOnAll,
+  type RunReport,
+} from './pure/report';
+
+// The command line of scripts/migrate-schema.ts. Three ways to a workspace, the same plan in each:
+//   server   asks the running server, which applies the model in its own process (nothing is started)
+//   process  boots Twenty's services in this process (works while the server is down)
+//   graphql  one mutation a field over the metadata API
+//   auto     server where it offers that, else graphql (the lab's stand-in has no services to boot)
+
+const HELP = `usage: node scripts/migrate-schema.ts plan|apply|verify [--workspace ID]... [--json] [--through auto|server|process|graphql] [--wait SECONDS]
+
+plan     what apply would write              apply    write what is missing or differs, then verify
+verify   whether the workspaces match
+
+exit code: 0 all match, 1 something is missing or differs, 2 a conflict (nothing was written there), 3 a failure, 64 wrong usage`;
+
+const MODES = ['plan', 'apply', 'verify'] as const;
+const WAYS = ['auto', 'server', 'process', 'graphql'] as const;
+const LONGEST_CALL_MS = 600_000;
+
+type Way = (typeof WAYS)[number];
+
+type Access = {
+  list: () => Promise<string[]>;
+  run: (
+    workspaceId: string,
+    mode: Mode,
+    say: (message: string) => void,
+  ) => Promise<WorkspaceReport>;
+  close: () => Promise<void>;
+};
+
+// What dist/src/data-model/data-model.context.js offers; asked for only when it is needed, so that this file runs without Nest.
+export type OpenServices = () => Promise<Access>;
+
+class UsageError extends Error {}
+
+const serverUrl = () =>
+  (
+    process.env.TWENTYOPS_SERVER_URL ||
+    `http://127.0.0.1:${process.env.NODE_PORT || 3000}`
+  ).replace(/\/$/, '');
+
+const needed = (name: string): string => {
+  const value = process.env[name];
+
+  if (!value) {
+    throw new Error(`${name} is not set: run this inside the server's container`);
+  }
+
+  return value;
+};
+
+const throughServer = (): Access => {
+  const secret = needed('TWENTYOPS_INTERNAL_SECRET');
+  const ask = async <Answer>(body?: {
+    mode: Mode;
+    workspaceId: string;
+  }): Promise<Answer> => {
+    const response = await fetch(`${serverUrl()}/internal/data-model`, {
+      method: body === undefined ? 'GET' : 'POST',
+      headers: {
+        authorization: `Bearer ${secret}`,
+        'content-type': 'application/json',
+      },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal: AbortSignal.timeout(LONGEST_CALL_MS),
+    });
+    const isJson = response.headers
+      .get('content-type')
+      ?.includes('application/json');
+
+    if (!response.ok || !isJson) {
+      throw new Error(
+        `the server answered ${response.status} to /internal/data-model: ${(await response.text()).slice(0, 200)}`,
+      );
+    }
+
+    return (await response.json()) as Answer;
+  };
+
+  return {
+    list: async () => (await ask<{ workspaces: string[] }>()).workspaces,
+    run: (workspaceId, mode) => ask<WorkspaceReport>({ mode, workspaceId }),
+    close: async () => undefined,
+  };
+};
+
+const throughGraphql = async (): Promise<Access> => {
+  // Twenty ships pg, for TypeORM; a CommonJS module, of which Node sees the default export only.
+  const { default: pg } = await import('pg');
+  const pool = new pg.Pool({
+    connectionString: needed('PG_DATABASE_URL'),
+    max: 3,
+  });
+  const appSecret = needed('APP_SECRET');
+  const { model } = readDataModel();
+
+  return {
+    list: () => listWorkspaceIds(pool),
+    run: async (workspaceId, mode, say) => {
+      let token = '';
+      let signedAt = 0;
+      const port = new GraphqlMetadataPort(serverUrl(), async () => {
+        if (Date.now() - signedAt > 300_000) {
+          token = await signAccessToken(pool, workspaceId, appSecret);
+          signedAt = Date.now();
+        }
+
+        return token;
+      });
+      const work = () =>
+        runOnWorkspace(port, model, workspaceId, mode, { onProgress: say });
+
+      return mode === 'apply'
+        ? withLock(
+            async () => {
+              const client = await pool.connect();
+
+              return {
+                query: (text, values) => client.query(text, values),
+                release: async () => client.release(),
+              };
+            },
+            lockKeyOf(workspaceId),
+            work,
+          )
+        : work();
+    },
+    close: () => pool.end(),
+  };
+};
+
+const waitForServer = async (seconds: number) => {
+  const deadline = Date.now() + seconds * 1000;
+  let last = '';
+
+  for (;;) {
+    try {
+      const response = await fetch(`${serverUrl()}/healthz`, {
+        signal: AbortSignal.timeout(5_000),
+      });
+
+      if (response.ok) {
+        return;
+      }
+      last = `answered ${response.status}`;
+    } catch (error) {
+      last = messageOf(error);
+    }
+    if (Date.now() > deadline) {
+      throw new Error(
+        `the server at ${serverUrl()} is not healthy after ${seconds} s (${last})`,
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+  }
+};
+
+const readArguments = (argv: string[]) => {
+  const { values, positionals } = parseArgs({
+    args: argv,
+    allowPositionals: true,
+    options: {
+      workspace: { type: 'string', multiple: true },
+      json: { type: 'boolean' },
+      through: { type: 'string' },
+      wait: { type: 'string' },
+      help: { type: 'boolean' },
+    },
+  });
+  const mode = MODES.find((known) => known === positionals[0]);
+  const through = values.through ?? 'auto';
+  const way = WAYS.find((known) => known === through);
+  const wait = Number(values.wait ?? 0);
+
+  if (values.help === true) {
+    return undefined;
+  }
+  if (mode === undefined || positionals.length !== 1) {
+    throw new UsageError(`one of ${MODES.join(', ')} is needed`);
+  }
+  if (way === undefined) {
+    throw new UsageError(`--through is one of ${WAYS.join(', ')}`);
+  }
+  if (!(wait >= 0 && wait <= 3600)) {
+    throw new UsageError('--wait is a number of seconds up to 3600');
+  }
+
+  return {
+    mode,
+    way,
+    wait,
+    json: values.json === true,
+    workspaces: values.workspace,
+  };
+};
+
+// Only a server that has no such address counts as one without it: a refused secret is an error, not a detour.
+const findWay = async (): Promise<Exclude<Way, 'auto'>> => {
+  if (!process.env.TWENTYOPS_INTERNAL_SECRET) {
+    return 'graphql';
+  }
+  const response = await fetch(`${serverUrl()}/internal/data-model`, {
+    headers: { authorization: `Bearer ${needed('TWENTYOPS_INTERNAL_SECRET')}` },
+    signal: AbortSignal.timeout(30_000),
+  });
+  const isPage = response.headers.get('content-type')?.includes('text/html');
+
+  await response.body?.cancel();
+
+  return response.status === 404 || (response.ok && isPage === true)
+    ? 'graphql'
+    : 'server';
+};
+
+const open = async (
+  way: Exclude<Way, 'auto'>,
+  services: OpenServices,
+): Promise<Access> => {
+  switch (way) {
+    case 'server':
+      return throughServer();
+    case 'graphql':
+      return throughGraphql();
+    case 'process':
+      return services();
+  }
+};
+
+export const main = async (
+  argv: string[],
+  services: OpenServices,
+): Promise<number> => {
+  let asked: ReturnType<typeof readArguments>;
+
+  try {
+    asked = readArguments(argv);
+  } catch (error) {
+    process.stderr.write(`migrate-schema: ${messageOf(error)}\n${HELP}\n`);
+
+    return EXIT.usage;
+  }
+  if (asked === undefined) {
+    process.stdout.write(`${HELP}\n`);
+
+    return 0;
+  }
+  const { mode, way, wait, json, workspaces } = asked;
+  const start = Date.now();
+  const say = (message: string) =>
+    process.stderr.write(
+      `migrate-schema [${((Date.now() - start) / 1000).toFixed(1)} s] ${message}\n`,
+    );
+  let access: Access | undefined;
+
+  try {
+    const { hash } = readDataModel();
+
+    if (wait > 0) {
+      await waitForServer(wait);
+    }
+    const found = way === 'auto' ? await findWay() : way;
+
+    access = await open(found, services);
+    const { list, run } = access;
+    const known = await list();
+    const unknown = (workspaces ?? []).filter((id) => !known.includes(id));
+
+    if (unknown.length > 0) {
+      throw new Error(
+        `no active workspace ${unknown.join(', ')}; there are ${known.length}`,
+      );
+    }
+    const ids = workspaces ?? known;
+    const report: RunReport = {
+      mode,
+      model: hash,
+      through: found,
+      matched: false,
+      seconds: 0,
+      workspaces: await runOnAll(ids, async (id) => {
+        const place = `workspace ${ids.indexOf(id) + 1}/${ids.length} ${id}`;
+
+        say(`${place}: ${mode}`);
+        const result = await run(id, mode, (message) =>
+          say(`${place}: ${message}`),
+        );
+
+        say(`${place}: ${result.status} in ${result.seconds.toFixed(1)} s`);
+
+        return result;
+      }),
+    };
+
+    report.matched = report.workspaces.every(
+      ({ status }) => status === 'matched',
+    );
+    report.seconds = (Date.now() - start) / 1000;
+    process.stdout.write(
+      `${json ? JSON.stringify(report) : asTable(report)}\n`,
+    );
+
+    return exitCodeOf(report);
+  } catch (error) {
+    process.stderr.write(`migrate-schema: FAILED: ${messageOf(error)}\n`);
+    if (json) {
+      process.stdout.write(
+        `${JSON.stringify({ mode, matched: false, error: messageOf(error) })}\n`,
+      );
+    }
+
+    return EXIT.failed;
+  } finally {
+    await access?.close();
+  }
+};

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+import {
+  BadRequestException,
+  Body,
+  Controller,
+  Get,
+  HttpCode,
+  NotFoundException,
+  Param,
+  Post,
+  UseGuards,
+} from '@nestjs/common';
+
+import { ClerkInternalGuard } from 'src/auth/clerk/guards/clerk-internal.guard';
+import { DataModelService } from 'src/data-model/data-model.service';
+import { type Mode, type WorkspaceReport } from 'src/data-model/pure/apply';
+import { readDataModel } from 'src/data-model/pure/data-model';
+
+const MODES = ['plan', 'apply', 'verify'] as const;
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+type Asked = { mode?: unknown; workspaceId?: unknown };
+
+// For the deploy, the start of the container and the tenant manager; the proxy never lets /internal through.
+@Controller('internal')
+@UseGuards(ClerkInternalGuard)
+export class DataModelController {
+  constructor(private readonly dataModelService: DataModelService) {}
+
+  @Get('data-model')
+  async list(): Promise<{ model: string; workspaces: string[] }> {
+    return {
+      model: readDataModel().hash,
+      workspaces: await this.dataModelService.listWorkspaceIds(),
+    };
+  }
+
+  @Post('data-model')
+  @HttpCode(200)
+  async run(@Body() asked: Asked | undefined): Promise<WorkspaceReport> {
+    const mode = this.modeOf(asked);
+    const workspaceId = asked?.workspaceId;
+
+    if (typeof workspaceId !== 'string' || !UUID.test(workspaceId)) {
+      throw this.invalid('workspaceId: the id of a workspace');
+    }
+    if (
+      !(await this.dataModelService.listWorkspaceIds()).includes(workspaceId)
+    ) {
+      throw new NotFoundException({ error: 'not-found' });
+    }
+
+    return this.dataModelService.run(workspaceId, mode);
+  }
+
+  @Post('tenants/:organizationId/data-model')
+  @HttpCode(200)
+  async runForTenant(
+    @Param('organizationId') organizationId: string,
+    @Body() asked: Asked | undefined,
+  ): Promise<WorkspaceReport> {
+    const mode = this.modeOf(asked);
+    const workspaceId =
+      await this.dataModelService.findWorkspaceId(organizationId);
+
+    if (workspaceId === null) {
+      throw new NotFoundException({ error: 'not-found' });
+    }
+
+    return this.dataModelService.run(workspaceId, mode);
+  }
+
+  private modeOf(asked: Asked | undefined): Mode {
+    const mode = MODES.find((known) => known === asked?.mode);
+
+    if (mode === undefined) {
+      throw this.invalid(`mode: one of ${MODES.join(', ')}`);
+    }
+
+    return mode;
+  }
+
+  private invalid(detail: string) {
+    return new BadRequestException({ error: 'invalid', details: [detail] });
+  }
+}

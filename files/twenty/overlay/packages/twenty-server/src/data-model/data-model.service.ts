@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+import { Injectable, Logger } from '@nestjs/common';
+import { InjectDataSource, InjectRepository } from '@nestjs/typeorm';
+
+import { WorkspaceActivationStatus } from 'twenty-shared/workspace';
+import { DataSource, In, Repository } from 'typeorm';
+
+import { NestMetadataPort } from 'src/data-model/nest-metadata.port';
+import {
+  runOnWorkspace,
+  type Mode,
+  type WorkspaceReport,
+} from 'src/data-model/pure/apply';
+import { readDataModel } from 'src/data-model/pure/data-model';
+import { runOnAll, type RunReport } from 'src/data-model/pure/report';
+import { lockKeyOf, withLock } from 'src/data-model/pure/lock';
+import { FeatureFlagService } from 'src/engine/core-modules/feature-flag/services/feature-flag.service';
+import { WorkspaceEntity } from 'src/engine/core-modules/workspace/workspace.entity';
+import { FieldMetadataEntity } from 'src/engine/metadata-modules/field-metadata/field-metadata.entity';
+import { FieldMetadataServiceV2 } from 'src/engine/metadata-modules/field-metadata/services/field-metadata.service-v2';
+import { FieldMetadataService } from 'src/engine/metadata-modules/field-metadata/services/field-metadata.service';
+import { ObjectMetadataServiceV2 } from 'src/engine/metadata-modules/object-metadata/object-metadata-v2.service';
+import { ObjectMetadataEntity } from 'src/engine/metadata-modules/object-metadata/object-metadata.entity';
+import { ObjectMetadataService } from 'src/engine/metadata-modules/object-metadata/object-metadata.service';
+
+@Injectable()
+export class DataModelService {
+  private readonly logger = new Logger(DataModelService.name);
+
+  constructor(
+    @InjectRepository(WorkspaceEntity)
+    private readonly workspaceRepository: Repository<WorkspaceEntity>,
+    @InjectRepository(ObjectMetadataEntity)
+    private readonly objectMetadataRepository: Repository<ObjectMetadataEntity>,
+    @InjectRepository(FieldMetadataEntity)
+    private readonly fieldMetadataRepository: Repository<FieldMetadataEntity>,
+    @InjectDataSource()
+    private readonly dataSource: DataSource,
+    private readonly objectMetadataService: ObjectMetadataService,
+    private readonly objectMetadataServiceV2: ObjectMetadataServiceV2,
+    private readonly fieldMetadataService: FieldMetadataService,
+    private readonly fieldMetadataServiceV2: FieldMetadataServiceV2,
+    private readonly featureFlagService: FeatureFlagService,
+  ) {}
+
+  // Workspaces that have a schema to apply to; one that is still being made gets the model from whoever makes it.
+  async listWorkspaceIds(): Promise<string[]> {
+    const workspaces = await this.workspaceRepository.find({
+      select: ['id'],
+      where: {
+        activationStatus: In([
+          WorkspaceActivationStatus.ACTIVE,
+          WorkspaceActivationStatus.SUSPENDED,
+        ]),
+      },
+      order: { id: 'ASC' },
+    });
+
+    return workspaces.map(({ id }) => id);
+  }
+
+  // The workspace of a Clerk organisation; null where there is none.
+  async findWorkspaceId(organizationId: string): Promise<string | null> {
+    const [row]: { workspace_id: string | null }[] =
+      await this.dataSource.query(
+        'SELECT workspace_id FROM clerk.organization WHERE organization_id = $1',
+        [organizationId],
+      );
+
+    return row?.workspace_id ?? null;
+  }
+
+  async run(
+    workspaceId: string,
+    mode: Mode,
+    onProgress?: (message: string) => void,
+  ): Promise<WorkspaceReport> {
+    const { model } = readDataModel();
+    const port = new NestMetadataPort(workspaceId, {
+      objectMetadataRepository: this.objectMetadataRepository,
+      fieldMetadataRepository: this.fieldMetadataRepository,
+      objectMetadataService: this.objectMetadataService,
+      objectMetadataServiceV2: this.objectMetadataServiceV2,
+      fieldMetadataService: this.fieldMetadataService,
+      fieldMetadataServiceV2: this.fieldMetadataServiceV2,
+      featureFlagService: this.featureFlagService,
+    });
+    const work = () =>
+      runOnWorkspace(port, model, workspaceId, mode, {
+        onProgress: (message) => {
+          this.logger.log(`${workspaceId}: ${message}`);
+          onProgress?.(message);
+        },
+      });
+
+    if (mode !== 'apply') {
+      return work();
+    }
+    // Nothing to write, nothing to wait for.
+    const before = await runOnWorkspace(port, model, workspaceId, 'verify');
+
+    if (before.status !== 'differs') {
+      return before;
+    }
+    const report = await withLock(
+      async () => {
+        const runner = this.dataSource.createQueryRunner();
+
+        await runner.connect();
+
+        return {
+          query: (text, values) => runner.query(text, values),
+          release: () => runner.release(),
+        };
+      },
+      lockKeyOf(workspaceId),
+      work,
+    );
+
+    this.logger.log(
+      `${workspaceId}: ${report.status}; written ${JSON.stringify(report.written)} in ${report.seconds} s`,
+    );
+
+    return report;
+  }
+
+  async runAll(
+    mode: Mode,
+    workspaceIds?: string[],
+    onProgress?: (workspaceId: string, message: string) => void,
+  ): Promise<RunReport> {
+    const start = Date.now();
+    const { hash } = readDataModel();
+    const workspaces = await runOnAll(
+      workspaceIds ?? (await this.listWorkspaceIds()),
+      (id) => this.run(id, mode, (message) => onProgress?.(id, message)),
+    );
+
+    return {
+      mode,
+      model: hash,
+      through: 'services',
+      matched: workspaces.every(({ status }) => status === 'matched'),
+      seconds: (Date.now() - start) / 1000,
+      workspaces,
+    };
+  }
+}

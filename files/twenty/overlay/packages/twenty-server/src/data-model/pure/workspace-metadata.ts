@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+// What a workspace has now, as both adapters tell it: labels, icons and descriptions are those that people see.
+
+export type MetadataOption = {
+  id?: string;
+  value: string;
+  label: string;
+  color?: string;
+  position: number;
+};
+
+export type MetadataField = {
+  id: string;
+  name: string;
+  type: string;
+  label: string;
+  icon: string | null;
+  description: string | null;
+  isCustom: boolean;
+  isActive: boolean;
+  isUnique: boolean;
+  defaultValue: unknown;
+  options: MetadataOption[] | null;
+  settings: Record<string, unknown> | null;
+  relation: { type: string; targetObject: string; targetField: string } | null;
+};
+
+export type MetadataObject = {
+  id: string;
+  nameSingular: string;
+  namePlural: string;
+  labelSingular: string;
+  labelPlural: string;
+  icon: string | null;
+  description: string | null;
+  isCustom: boolean;
+  isActive: boolean;
+  fields: MetadataField[];
+};
+
+export type CreateObject = {
+  nameSingular: string;
+  namePlural: string;
+  labelSingular: string;
+  labelPlural: string;
+  icon: string;
+  description: string;
+};
+
+export type CreateField = {
+  objectName: string;
+  objectMetadataId: string;
+  name: string;
+  type: string;
+  label: string;
+  icon?: string;
+  description?: string;
+  isUnique?: true;
+  isNullable?: false;
+  defaultValue?: unknown;
+  options?: MetadataOption[];
+  settings?: Record<string, unknown>;
+  relationCreationPayload?: {
+    type: 'MANY_TO_ONE';
+    targetObjectMetadataId: string;
+    targetFieldLabel: string;
+    targetFieldIcon: string;
+  };
+};
+
+export type ObjectChanges = Partial<
+  Pick<
+    MetadataObject,
+    'labelSingular' | 'labelPlural' | 'icon' | 'description' | 'isActive'
+  >
+>;
+
+export type FieldChanges = Partial<
+  Pick<
+    MetadataField,
+    | 'label'
+    | 'icon'
+    | 'description'
+    | 'isActive'
+    | 'isUnique'
+    | 'defaultValue'
+    | 'options'
+    | 'settings'
+  >
+>;
+
+// How a workspace's metadata is read and written. createFields takes fields of one kind: plain ones, or relations.
+export type MetadataPort = {
+  read(): Promise<MetadataObject[]>;
+  createObject(object: CreateObject): Promise<void>;
+  createFields(fields: CreateField[]): Promise<void>;
+  updateObject(id: string, changes: ObjectChanges): Promise<void>;
+  updateField(id: string, changes: FieldChanges): Promise<void>;
+};
