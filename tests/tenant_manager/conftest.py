@@ -128,7 +128,7 @@ class World:
 
     @property
     def secret(self) -> str:
-        return self.emulator.webhooks.secrets[0][0]
+        return self.emulator.hooks.secrets[0][0]
 
     def command(self, *argv: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -232,7 +232,7 @@ def world(
         clerk.settings(rate_limit=None, user_quota=None)
         environment = {
             "PATH": os.environ["PATH"], "PYTHONPATH": str(PACKAGE), "DATABASE_URL": dsn, "CLERK_SECRET_KEY": emulator.secrets.secret_key,
-            "CLERK_WEBHOOK_SECRET": emulator.webhooks.secrets[0][0], "CLERK_API_URL": f"{house.address}/bapi",
+            "CLERK_WEBHOOK_SECRET": emulator.hooks.secrets[0][0], "CLERK_API_URL": f"{house.address}/bapi",
             "TWENTY_INTERNAL_URL": standing.address, "TWENTYOPS_INTERNAL_SECRET": SECRET, "RECONCILE_EVERY": "0",
             "HEARTBEAT": "1", "STALLED_AFTER": "4", "SWEEP_EVERY": "3", "BACKOFF_BASE": "0.2", "BACKOFF_MOST": "2", "STOP_WITHIN": "10",
         }  # fmt: skip
