@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import NullPool, create_engine
 
 from tenant_manager import logs
 from tenant_manager.errors import ManagerError
@@ -63,6 +60,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def migrate(dsn: str) -> None:
     """All of it in one transaction; two at once wait for each other."""
+    # only here: the service would carry 25 MB of them for nothing
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import NullPool, create_engine
+
     engine = create_engine(dsn.replace("postgresql://", "postgresql+psycopg://", 1), poolclass=NullPool)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
