@@ -40,7 +40,7 @@ class Work:
                 kwargs={"connect_timeout": 5, "application_name": "tenant-manager queue"},
             )
         )  # fmt: skip
-        self.app.task(self.work, name=TASK, queue=QUEUE)
+        self.app.task(name=TASK, queue=QUEUE)(self.work)
         self.stopping = asyncio.Event()
         self.worker: Worker | None = None
         self.seen = 0.0
@@ -105,7 +105,7 @@ class Work:
     def stop(self) -> None:
         self.stopping.set()
         if self.worker:
-            self.worker.stop()
+            self.worker.stop()  # type: ignore[no-untyped-call]
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -123,7 +123,7 @@ class Work:
                         delete_jobs="always", fetch_job_polling_interval=1, update_heartbeat_interval=self.settings.heartbeat,
                         stalled_worker_timeout=self.settings.stalled_after, shutdown_graceful_timeout=self.settings.stop_within,
                     )  # fmt: skip
-                    await self.worker.run()
+                    await self.worker.run()  # type: ignore[no-untyped-call]
             except Exception as error:
                 LOG.warning("the worker ended", extra={"error": f"{type(error).__name__}: {error}"})
             self.worker = None

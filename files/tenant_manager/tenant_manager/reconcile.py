@@ -53,8 +53,8 @@ class Reconciler:
         people = await self._people(members)
         rows = {r["organization_id"]: r for r in await self.store.tenants()}
         told: dict[str, dict[str, Json]] = {}
-        for row in await self.store.rows("SELECT organization_id, user_id, role, told FROM member"):
-            told.setdefault(row["organization_id"], {})[row["user_id"]] = row
+        for one in await self.store.rows("SELECT organization_id, user_id, role, told FROM member"):
+            told.setdefault(one["organization_id"], {})[one["user_id"]] = one
 
         differing: dict[str, list[str]] = {}
         due = total = 0

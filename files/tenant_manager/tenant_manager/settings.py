@@ -92,7 +92,7 @@ class Settings(BaseSettings):
 def load() -> Settings:
     """Settings from the environment; raises ManagerError with one line for each wrong variable, and never a value."""
     try:
-        return Settings()
+        return Settings.model_validate({})
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()]
         raise ManagerError("settings are wrong:\n  " + "\n  ".join(lines)) from None
