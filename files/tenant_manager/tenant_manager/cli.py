@@ -45,7 +45,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         settings = load()
-        logs.set_up(settings.log_level if args.command == "serve" else "WARNING")
+        serving = args.command == "serve"
+        # an answer on standard output is JSON and nothing else
+        logs.set_up(settings.log_level if serving else "WARNING", sys.stdout if serving else sys.stderr)
         if args.command == "migrate":
             migrate(settings.database_url.get_secret_value())
             return 0

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 import time
-from typing import Any
+from typing import Any, TextIO
 
 _STANDARD = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "color_message"}
 
@@ -27,8 +26,8 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(seen, ensure_ascii=False, default=str)
 
 
-def set_up(level: str) -> None:
-    handler = logging.StreamHandler(sys.stdout)
+def set_up(level: str, stream: TextIO) -> None:
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for noisy in ("httpx", "httpcore", "uvicorn.access", "psycopg.pool", "alembic", "procrastinate"):
