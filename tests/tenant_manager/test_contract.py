@@ -46,7 +46,7 @@ OWNER, OTHER = person("Owner"), person("Other")
 
 
 def test_without_the_secret_nothing_is_told(api: httpx.Client) -> None:
-    for wrong in ("Bearer wrong", "Bearer ", ""):
+    for wrong in ("Bearer wrong", "Bearer", "Basic wrong", ""):
         answer = api.get("/internal/tenants", headers={"authorization": wrong})
         assert answer.status_code == 401
         assert answer.json() == {"error": "unauthorized"}
