@@ -184,7 +184,13 @@ def test_a_database_that_is_down_means_503_and_success_later(world: World) -> No
         assert httpx.get(f"{manager.internal}/readyz", timeout=20, verify=NO_TLS).status_code == 503
     finally:
         world.postgres.start()
-    answer = lambda: httpx.post(manager.url, content=body, headers=world.signed(body, "msg_1"), timeout=20, verify=NO_TLS)  # noqa: E731
-    wait_until(lambda: answer().status_code == 202, 30, "never accepted again")
+
+    def accepted() -> bool:
+        return (
+            httpx.post(manager.url, content=body, headers=world.signed(body, "msg_1"), timeout=20, verify=NO_TLS).status_code
+            == 202
+        )
+
+    wait_until(accepted, 30, "never accepted again")
     seeded(world)
     world.settle()

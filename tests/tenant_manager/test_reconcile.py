@@ -79,7 +79,7 @@ def test_a_clerk_that_does_not_answer_changes_nothing(world: World) -> None:
     reconcile(world)
     before = list(world.twenty.effects)
     for fault in ({"kind": "status", "status": 401}, {"kind": "nonsense"}, {"kind": "status", "status": 404}):
-        world.clerk.fault(part="backend", **fault)  # type: ignore[arg-type]
+        world.clerk.fault(part="backend", **fault)
         done = world.command("reconcile")
         assert done.returncode == 1, done.stdout
         assert done.stderr.startswith("error: Clerk: GET ")

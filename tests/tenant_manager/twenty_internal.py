@@ -96,8 +96,8 @@ class Twenty:
                 return JSONResponse({"error": "unauthorized"}, 401)
             what = f"{request.method} {request.url.path}"
             self.asked.append(what)
-            org = request.path_params.get("org")
-            changes = request.method != "GET" and org is not None
+            org: str = request.path_params.get("org", "")
+            changes = request.method != "GET" and org != ""
             if changes:
                 if self._at_work[org]:
                     self.overlaps.append(what)
