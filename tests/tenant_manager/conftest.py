@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -39,14 +40,13 @@ ALICE, BOB, CAROL = "alice@lab.test", "bob@lab.test", "carol@lab.test"
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    directory = tmp_path_factory.mktemp("postgres")
-    for parent in (directory, *directory.parents):  # the user postgres has to get there
-        if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
-            parent.chmod(parent.stat().st_mode | 0o011)
-    found = Postgres(directory / "cluster")
-    yield found
-    found.stop()
+def postgres() -> Iterator[Postgres]:
+    # not below pytest's own directory, which every other run of pytest closes to all users but its own
+    with tempfile.TemporaryDirectory(prefix="tenants-postgres-", ignore_cleanup_errors=True) as directory:
+        Path(directory).chmod(0o711)
+        found = Postgres(Path(directory) / "cluster")
+        yield found
+        found.stop()
 
 
 class Standing:

@@ -166,19 +166,26 @@ class Store:
         """
         deadline = asyncio.get_running_loop().time() + wait
         async with self.pool.connection() as connection:
-            while True:
-                cursor = await connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0)) AS got", (name,))
-                found = await cursor.fetchone()
-                if found and found["got"]:
-                    break
-                if asyncio.get_running_loop().time() >= deadline:
-                    raise Busy(f"{name}: somebody else is at it")
-                await asyncio.sleep(0.05)
+            mine = True
             try:
+                while True:
+                    cursor = await connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0)) AS got", (name,))
+                    found = await cursor.fetchone()
+                    if found and found["got"]:
+                        break
+                    if asyncio.get_running_loop().time() >= deadline:
+                        mine = False
+                        raise Busy(f"{name}: somebody else is at it")
+                    await asyncio.sleep(0.05)
                 yield
             finally:
-                if not connection.closed:
-                    await connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (name,))
+                # also after a cancelled request for it, which may have got it all the same
+                if mine:
+                    try:
+                        await connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (name,))
+                    except BaseException:
+                        await connection.close()  # the lock goes with its session, never back into the pool with it
+                        raise
 
     # --- tenants ------------------------------------------------------------------------------------------------
 
