@@ -63,6 +63,10 @@ def test_accepting(world: World) -> None:
     began = time.monotonic()
     accepted, took = asyncio.run(send(manager.url, requests))
     elapsed, took = time.monotonic() - began - 0.5, sorted(took)
+    print(
+        f"\naccepted {len(accepted)} of {len(requests)}, {len(accepted) / elapsed:.0f}/s, p50 {took[len(took) // 2] * 1000:.1f} ms,"
+        f" p99 {took[int(len(took) * 0.99)] * 1000:.1f} ms, memory {memory_mb(manager):.0f} MB", flush=True,
+    )  # fmt: skip
     world.settle(300)
     done = {row["svix_id"] for row in world.rows("SELECT svix_id FROM event WHERE state = 'done'")}
     figures = {
