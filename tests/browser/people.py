@@ -16,7 +16,7 @@ from lab.clerk.control import Control
 from lab.command import wait_until
 from tests.browser.tenants import Tenants
 
-SECONDS = 30_000
+SECONDS = 60_000
 
 # Tells of every appearance, however short, of what must not appear: asked at each change of the page.
 WATCH = """(() => {

@@ -293,6 +293,18 @@ export const buildRecordSchema = (model: Model): GraphQLSchema => {
           };
         }
         const type = valueType(object, field);
+        if (scalarOf(field) === 'enums') {
+          // The driver knows no array of a type of ours: it comes as {ONE,TWO}; values are upper snake case, never quoted.
+          return {
+            [field.name]: {
+              type,
+              resolve: (row) => {
+                const value: unknown = row[field.name];
+                return typeof value === 'string' ? value.slice(1, -1).split(',').filter(Boolean) : value;
+              },
+            },
+          };
+        }
         return { [field.name]: { type: field.name === 'id' ? new GraphQLNonNull(type) : type } };
       }),
     );

@@ -95,7 +95,9 @@ export const asTable = (report: RunReport): string => {
     const details = [
       ...workspace.conflicts.map((text) => `conflict: ${text}`),
       ...(workspace.error === undefined ? [] : [`failed: ${workspace.error}`]),
-      ...(workspace.status === 'matched' ? [] : workspace.toDo),
+      ...(['matched', 'conflict'].includes(workspace.status)
+        ? []
+        : workspace.toDo),
       ...workspace.leftAlone.map((text) => `left alone: ${text}`),
     ];
 

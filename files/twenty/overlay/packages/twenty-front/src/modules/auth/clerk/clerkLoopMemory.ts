@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: AGPL-3.0-only
 import type { ClerkLoopMemory } from './clerkSessionTypes';
 
 export const CLERK_LOOP_MEMORY_KEY = 'twentyops.clerk';

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: AGPL-3.0-only
 /* What the pieces of Clerk sign-in say to each other. No imports of Twenty's: the tests run these files by themselves. */
 
 export type ClerkIdentity = {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: AGPL-3.0-only
 import type { ClerkSessionState, ClerkStopReason } from './clerkSessionTypes';
 
 export type ClerkPageAction = 'retry' | 'choose-organization' | 'sign-out';

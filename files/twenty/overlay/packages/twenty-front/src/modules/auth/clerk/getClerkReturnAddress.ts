@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: AGPL-3.0-only
 /* Pages of Twenty's own sign-in: there is nothing to come back to. */
 const SIGN_IN_PAGES =
   /^\/(welcome|verify|verify-email|reset-password|invite|sign-in|sign-up)(\/|$)/;

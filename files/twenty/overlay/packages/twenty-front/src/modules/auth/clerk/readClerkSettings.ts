@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: AGPL-3.0-only
 export type ClerkSettings = {
   publishableKey: string;
   proxyUrl?: string;

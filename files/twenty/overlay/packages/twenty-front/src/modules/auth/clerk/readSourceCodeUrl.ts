@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: AGPL-3.0-only
 /* Address of the source that runs here, or null: not set, or none that a browser should follow. */
 export const readSourceCodeUrl = (value: unknown): string | null => {
   if (typeof value !== 'string' || value === '') {

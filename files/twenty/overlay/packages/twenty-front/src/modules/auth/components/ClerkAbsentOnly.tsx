@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: AGPL-3.0-only
 import { useClerkAuth } from '@/auth/hooks/useClerkAuth';
 
 /* What looks for a workspace before anybody signed in: mounted once it is known that Clerk is off. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: AGPL-3.0-only
 import styled from '@emotion/styled';
 import { MainButton } from 'twenty-ui/input';
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: AGPL-3.0-only
 import { ClerkOffOnly } from '@/auth/components/ClerkOffOnly';
 import { Navigate } from 'react-router-dom';
 import { AppPath } from 'twenty-shared/types';

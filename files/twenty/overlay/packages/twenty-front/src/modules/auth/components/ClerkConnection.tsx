@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: AGPL-3.0-only
 import { attachClerkHandle, clerkSession } from '@/auth/clerk/clerkSession';
 import { type ClerkSettings } from '@/auth/clerk/readClerkSettings';
 import { ClerkOrganizationStep } from '@/auth/components/ClerkOrganizationStep';

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: AGPL-3.0-only
 import { currentUserState } from '@/auth/states/currentUserState';
 import { SettingsTextInput } from '@/ui/input/components/SettingsTextInput';
 import { useRecoilValue } from 'recoil';

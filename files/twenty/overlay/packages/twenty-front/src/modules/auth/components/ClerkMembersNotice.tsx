@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: AGPL-3.0-only
 import { H2Title } from 'twenty-ui/display';
 import { Section } from 'twenty-ui/layout';
 

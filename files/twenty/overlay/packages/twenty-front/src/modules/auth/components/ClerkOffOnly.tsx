@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: AGPL-3.0-only
 import { isClerkOn } from '@/auth/clerk/clerkTokenPair';
 import { type ReactNode } from 'react';
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: AGPL-3.0-only
 import { getClerkReturnAddress } from '@/auth/clerk/getClerkReturnAddress';
 import { ClerkButton } from '@/auth/components/ClerkButton';
 import { ClerkPageFrame } from '@/auth/components/ClerkPageFrame';

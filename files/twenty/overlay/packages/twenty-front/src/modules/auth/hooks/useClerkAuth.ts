@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: AGPL-3.0-only
 import { clerkSession } from '@/auth/clerk/clerkSession';
 import { readClerkSettings } from '@/auth/clerk/readClerkSettings';
 import { clientConfigApiStatusState } from '@/client-config/states/clientConfigApiStatusState';

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: AGPL-3.0-only
 import { useSourceCodeUrl } from '@/auth/hooks/useSourceCodeUrl';
 import { isDefined } from 'twenty-shared/utils';
 import { IconCode } from 'twenty-ui/display';

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: AGPL-3.0-only
 import { readSourceCodeUrl } from '@/auth/clerk/readSourceCodeUrl';
 import { clientConfigApiStatusState } from '@/client-config/states/clientConfigApiStatusState';
 import { useRecoilValue } from 'recoil';
