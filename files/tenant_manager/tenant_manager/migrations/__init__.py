@@ -1,0 +1,1 @@
+"""Migrations of the database ``tenants``; run by ``tenant-manager migrate``."""

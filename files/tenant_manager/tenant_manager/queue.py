@@ -1,0 +1,162 @@
+"""Working off: a durable queue in Postgres (procrastinate), retries, dead letters, and the return of what a killed worker held."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import Any
+
+import psycopg
+from procrastinate import App, PsycopgConnector
+from procrastinate.worker import Worker
+from psycopg_pool import PoolTimeout
+
+from tenant_manager import SELF_TEST, metrics
+from tenant_manager.converge import Converger
+from tenant_manager.errors import Busy, Later, ManagerError
+from tenant_manager.settings import Settings
+from tenant_manager.store import QUEUE, TASK, Store
+
+LOG = logging.getLogger(__name__)
+NO_DATABASE = (psycopg.Error, PoolTimeout, OSError)
+
+
+def backoff(settings: Settings, attempt: int, after: float | None = None) -> float:
+    """Seconds until the next attempt (1 is the first that failed): doubled each time, a half by chance, never before ``after``."""
+    most = min(settings.backoff_most, settings.backoff_base * 2.0 ** min(attempt - 1, 30))
+    return max(after or 0.0, most * random.uniform(0.5, 1.0))  # noqa: S311 - spread, not secrecy
+
+
+class Work:
+    """The queue's side of the service. ``run`` works until ``stop``; a database that goes away is waited for."""
+
+    def __init__(self, settings: Settings, store: Store, converger: Converger) -> None:
+        self.settings, self.store, self.converger = settings, store, converger
+        self.app = App(
+            connector=PsycopgConnector(
+                conninfo=settings.database_url.get_secret_value(), min_size=1, max_size=settings.workers + 4, timeout=5,
+                kwargs={"connect_timeout": 5, "application_name": "tenant-manager queue"},
+            )
+        )  # fmt: skip
+        self.app.task(name=TASK, queue=QUEUE)(self.work)
+        self.stopping = asyncio.Event()
+        self.worker: Worker | None = None
+        self.seen = 0.0
+
+    # --- one job ------------------------------------------------------------------------------------------------
+
+    async def work(self, target: str, svix_id: str | None = None, attempt: int = 0) -> None:
+        """One job: converge the target, and with it all of its events that are here by now."""
+        event = await self.store.event(svix_id) if svix_id else None
+        if svix_id and (event is None or event["state"] != "queued"):
+            return  # another job of the same target has seen to it
+        began = time.monotonic()
+        try:
+            if target == SELF_TEST:
+                await self.store.done([svix_id] if svix_id else [])
+            else:
+                async with self.store.alone(f"work:{target}"):
+                    covered = await self.store.waiting(target)
+                    await self.converger.held(target)
+                    await self.store.done(covered)
+        except Busy:
+            # not a failure, and not counted: whoever has the lock may have read Clerk before this event
+            await self.store.defer(target, svix_id, random.uniform(0.3, 1.0), attempt)  # noqa: S311
+            return
+        except NO_DATABASE:
+            raise  # nothing can be written down; the job goes back when the database is there again
+        except Exception as error:
+            metrics.FAILURES.labels(kind=type(error).__name__).inc()
+            await self._again(target, svix_id, (event or {}).get("attempts", attempt) + 1, error)
+            return
+        metrics.CONVERGED.inc()
+        metrics.CONVERGENCE.observe(time.monotonic() - began)
+
+    async def _again(self, target: str, svix_id: str | None, attempt: int, error: Exception) -> None:
+        outage = isinstance(error, Later)
+        dead = attempt >= (self.settings.attempts_outage if outage else self.settings.attempts_refused)
+        after = backoff(self.settings, attempt, error.after if isinstance(error, Later) else None)
+        words = str(error) if isinstance(error, ManagerError) else f"{type(error).__name__}: {error}"
+        LOG.log(
+            logging.ERROR if dead else logging.WARNING,
+            "given up: see `tenant-manager events show`" if dead else "failed, tried again later",
+            extra={"target": target, "svix_id": svix_id, "attempt": attempt, "after": round(after, 1), "error": words},
+            exc_info=None if isinstance(error, ManagerError) else error,
+        )
+        if svix_id:
+            await self.store.failed(svix_id, target, words, after, dead)
+        elif not dead:
+            await self.store.defer(target, None, after, attempt)
+
+    # --- the worker ---------------------------------------------------------------------------------------------
+
+    @property
+    def alive(self) -> bool:
+        """Whether the worker's connection to the queue has been seen working lately."""
+        return self.worker is not None and time.monotonic() - self.seen < 3 * self.settings.heartbeat + 5
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._work())
+            group.create_task(self._rescue())
+
+    def stop(self) -> None:
+        self.stopping.set()
+        if self.worker:
+            self.worker.stop()  # type: ignore[no-untyped-call]
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self.stopping.wait(), seconds)
+        except TimeoutError:
+            return
+
+    async def _work(self) -> None:
+        """Keep a worker running; one that lost the database is replaced."""
+        while not self.stopping.is_set():
+            try:
+                async with self.app.open_async():
+                    self.worker = Worker(
+                        self.app, queues=[QUEUE], concurrency=self.settings.workers, install_signal_handlers=False,
+                        delete_jobs="always", fetch_job_polling_interval=1, update_heartbeat_interval=self.settings.heartbeat,
+                        stalled_worker_timeout=self.settings.stalled_after, shutdown_graceful_timeout=self.settings.stop_within,
+                    )  # fmt: skip
+                    await self.worker.run()  # type: ignore[no-untyped-call]
+            except Exception as error:
+                LOG.warning("the worker ended", extra={"error": f"{type(error).__name__}: {error}"})
+            self.worker = None
+            if not self.stopping.is_set():
+                await self._pause(1)
+
+    async def _rescue(self) -> None:
+        """Jobs of workers without a heartbeat go back; events without a job get one."""
+        swept = time.monotonic()
+        while not self.stopping.is_set():
+            try:
+                worker = self.worker
+                if worker is not None:
+                    for job in await self.app.job_manager.get_stalled_jobs(seconds_since_heartbeat=self.settings.stalled_after):
+                        await self.app.job_manager.retry_job(job)
+                        LOG.warning("a job of a lost worker went back to the queue", extra={"job": job.id})
+                    await self._orphans()
+                    self.seen = time.monotonic()
+                if time.monotonic() - swept > self.settings.sweep_every:
+                    swept = time.monotonic()
+                    for svix_id in await self.store.sweep(self.settings.sweep_every * 2):
+                        LOG.warning("an event without a job got one", extra={"svix_id": svix_id})
+                    await self.store.forget(self.settings.keep_events_days)
+            except Exception as error:
+                LOG.warning("looking after the queue failed", extra={"error": f"{type(error).__name__}: {error}"})
+            await self._pause(self.settings.heartbeat / 2)
+
+    async def _orphans(self) -> None:
+        """Failed jobs (the database went away in the middle) and those whose worker was pruned go back; nothing fails for good here."""
+        found: list[dict[str, Any]] = await self.store.rows(
+            "UPDATE procrastinate_jobs SET status = 'todo', worker_id = NULL, attempts = attempts + 1, abort_requested = false,"
+            " scheduled_at = clock_timestamp() + interval '1 second'"
+            " WHERE status IN ('failed', 'aborted') OR (status = 'doing' AND worker_id IS NULL) RETURNING id"
+        )
+        for row in found:
+            LOG.warning("a job that broke off went back to the queue", extra={"job": row["id"]})

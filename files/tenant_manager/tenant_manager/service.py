@@ -1,0 +1,124 @@
+"""The running service: two listeners, the queue's worker and the reconciler's clock in one process, and a graceful end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import uvicorn
+from fastapi import FastAPI
+
+from tenant_manager import web
+from tenant_manager.clerk import Clerk
+from tenant_manager.converge import Converger
+from tenant_manager.errors import Busy
+from tenant_manager.queue import Work
+from tenant_manager.reconcile import Reconciler
+from tenant_manager.remote import Remote
+from tenant_manager.settings import Settings
+from tenant_manager.store import Store
+from tenant_manager.twenty import Twenty
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class Parts:
+    """Everything that talks to somebody."""
+
+    settings: Settings
+    store: Store
+    clerk: Clerk
+    twenty: Twenty
+    converger: Converger
+    reconciler: Reconciler
+
+
+@asynccontextmanager
+async def parts(settings: Settings) -> AsyncIterator[Parts]:
+    store = Store(settings.database_url.get_secret_value(), settings.workers * 6 + 6)
+    clerk = Remote("Clerk", str(settings.clerk_api_url), settings.clerk_secret_key.get_secret_value(), settings.http_timeout)
+    twenty = Remote(
+        "Twenty", str(settings.twenty_internal_url), settings.twentyops_internal_secret.get_secret_value(), settings.http_timeout
+    )
+    await store.open()
+    try:
+        one, other = Clerk(clerk), Twenty(twenty, settings.data_model_timeout)
+        converger = Converger(store, one, other, settings.data_model_revision)
+        yield Parts(settings, store, one, other, converger, Reconciler(settings, store, one, other, converger))
+    finally:
+        await clerk.close()
+        await twenty.close()
+        await store.close()
+
+
+class Listener(uvicorn.Server):
+    """Uvicorn without its own signal handlers: this process has more to end than listeners."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listener(app: FastAPI, address: str) -> Listener:
+    host, _, port = address.rpartition(":")
+    return Listener(
+        uvicorn.Config(
+            app, host=host.strip("[]"), port=int(port), log_config=None, access_log=False, lifespan="off", server_header=False,
+            timeout_keep_alive=30, timeout_graceful_shutdown=10, backlog=2048, ws="none",
+        )
+    )  # fmt: skip
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT; then stop listening, finish what is at work or give it back, and return."""
+    ending = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.set)
+    async with parts(settings) as found:
+        committer = web.Committer(found.store)
+        work = Work(settings, found.store, found.converger)
+        listeners = [
+            listener(web.public(settings, committer), settings.listen),
+            listener(web.internal(found.store, work, found.twenty), settings.internal_listen),
+        ]
+        committing = asyncio.create_task(committer.run())
+        working = asyncio.create_task(work.run())
+        listening = [asyncio.create_task(one.serve()) for one in listeners]
+        reconciling = asyncio.create_task(_reconcile(found))
+        LOG.info("started", extra={"listen": settings.listen, "internal": settings.internal_listen})
+        waiting = asyncio.create_task(ending.wait())
+        await asyncio.wait({waiting, committing, working, *listening}, return_when=asyncio.FIRST_COMPLETED)
+        LOG.info("stopping")
+        reconciling.cancel()
+        work.stop()
+        for one in listeners:
+            one.should_exit = True
+        await asyncio.gather(*listening, return_exceptions=True)
+        _, late = await asyncio.wait({working}, timeout=settings.stop_within + 5)
+        for task in (*late, committing, waiting):
+            task.cancel()
+        await asyncio.gather(working, committing, reconciling, waiting, return_exceptions=True)
+        if not ending.is_set():
+            raise SystemExit("a part of the service ended by itself; see the log")
+    LOG.info("stopped")
+
+
+async def _reconcile(found: Parts) -> None:
+    """On the clock, a little spread so that replicas do not ask at once."""
+    every = found.settings.reconcile_every
+    while every:
+        await asyncio.sleep(every * random.uniform(0.9, 1.1))  # noqa: S311 - spread, not secrecy
+        try:
+            await found.reconciler.run()
+        except Busy:
+            LOG.info("another replica reconciles")
+        except Exception as error:
+            LOG.exception("reconciling failed; tried again later", extra={"error": str(error)})

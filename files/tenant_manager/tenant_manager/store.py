@@ -1,0 +1,260 @@
+"""The database ``tenants``: events, tenants, what was told last. All SQL of the service but the queue's own is here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+from psycopg_pool import AsyncConnectionPool
+
+from tenant_manager.errors import Busy, ManagerError
+from tenant_manager.slugs import candidates
+
+Json = dict[str, Any]
+Connection = AsyncConnection[Json]
+QUEUE, TASK = "clerk", "tenant_manager.work"
+
+# one statement: an event that is known already brings no second job, and an event without a job is never committed
+ACCEPT = """
+WITH given AS (
+    SELECT * FROM unnest(%(ids)s::text[], %(types)s::text[], %(targets)s::text[], %(bodies)s::bytea[]) AS g(svix_id, type, target, body)
+), stored AS (
+    INSERT INTO event (svix_id, type, target, body, state, finished_at)
+    SELECT DISTINCT ON (svix_id) svix_id, type, target, body, CASE WHEN target IS NULL THEN 'ignored' ELSE 'queued' END,
+           CASE WHEN target IS NULL THEN clock_timestamp() END FROM given
+    ON CONFLICT (svix_id) DO NOTHING
+    RETURNING svix_id, target, state
+), jobs AS (
+    SELECT procrastinate_defer_jobs_v1(array_agg(ROW(%(queue)s, %(task)s, 0, target, NULL,
+        jsonb_build_object('target', target, 'svix_id', svix_id), NULL)::procrastinate_job_to_defer_v1)) AS ids
+    FROM stored WHERE state = 'queued' HAVING count(*) > 0
+)
+SELECT svix_id FROM stored WHERE (SELECT count(ids) FROM jobs) >= 0
+"""
+DEFER = """
+SELECT procrastinate_defer_jobs_v1(ARRAY[ROW(%(queue)s, %(task)s, %(priority)s, NULL, NULL,
+    %(args)s::jsonb, clock_timestamp() + make_interval(secs => %(after)s))::procrastinate_job_to_defer_v1])
+"""
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """An event whose signature was right. ``target`` None: a type that nothing follows from."""
+
+    svix_id: str
+    type: str
+    target: str | None
+    body: bytes
+
+
+class Store:
+    def __init__(self, dsn: str, size: int) -> None:
+        self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            dsn, min_size=1, max_size=size, open=False, timeout=5, check=AsyncConnectionPool.check_connection,
+            kwargs={"row_factory": dict_row, "autocommit": True, "connect_timeout": 5, "application_name": "tenant-manager"},
+        )  # fmt: skip
+
+    async def open(self) -> None:
+        await self.pool.open(wait=False)
+
+    async def close(self) -> None:
+        await self.pool.close()
+
+    async def rows(self, query: str, *values: Any, **named: Any) -> list[Json]:
+        """All rows of one statement, which commits by itself."""
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(query, named or values)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def row(self, query: str, *values: Any, **named: Any) -> Json | None:
+        found = await self.rows(query, *values, **named)
+        return found[0] if found else None
+
+    # --- events -------------------------------------------------------------------------------------------------
+
+    async def accept(self, events: list[Incoming]) -> set[str]:
+        """Store events with their jobs in one transaction. Returns the ids that were new."""
+        found = await self.rows(
+            ACCEPT, ids=[e.svix_id for e in events], types=[e.type for e in events], targets=[e.target for e in events],
+            bodies=[e.body for e in events], queue=QUEUE, task=TASK,
+        )  # fmt: skip
+        return {row["svix_id"] for row in found}
+
+    async def defer(self, target: str, svix_id: str | None = None, after: float = 0, attempt: int = 0) -> None:
+        """Queue work on a target, without an event when it is our own idea."""
+        args = json.dumps({"target": target, "svix_id": svix_id, "attempt": attempt})
+        await self.rows(DEFER, queue=QUEUE, task=TASK, priority=0, args=args, after=after)
+
+    async def waiting(self, target: str) -> list[str]:
+        """Ids of the target's events that are to be worked off, oldest first."""
+        query = "SELECT svix_id FROM event WHERE target = %s AND state = 'queued' ORDER BY received_at"
+        return [row["svix_id"] for row in await self.rows(query, target)]
+
+    async def done(self, svix_ids: list[str]) -> None:
+        await self.rows(
+            "UPDATE event SET state = 'done', finished_at = clock_timestamp(), next_attempt_at = NULL, last_error = NULL"
+            " WHERE svix_id = ANY(%s) AND state = 'queued'",
+            svix_ids,
+        )
+
+    async def event(self, svix_id: str) -> Json | None:
+        return await self.row("SELECT * FROM event WHERE svix_id = %s", svix_id)
+
+    async def failed(self, svix_id: str, target: str, words: str, after: float, dead: bool) -> None:
+        """An attempt failed: the next one is queued in the same transaction, or it becomes a dead letter."""
+        async with self.pool.connection() as connection, connection.transaction():
+            cursor = await connection.execute(
+                "UPDATE event SET attempts = attempts + 1, last_error = %s, state = CASE WHEN %s THEN 'dead' ELSE state END,"
+                " next_attempt_at = CASE WHEN %s THEN NULL ELSE clock_timestamp() + make_interval(secs => %s) END"
+                " WHERE svix_id = %s AND state = 'queued' RETURNING 1",
+                (words[:2000], dead, dead, after, svix_id),
+            )
+            if await cursor.fetchone() and not dead:
+                args = json.dumps({"target": target, "svix_id": svix_id})
+                await connection.execute(DEFER, {"queue": QUEUE, "task": TASK, "priority": 0, "args": args, "after": after})
+
+    async def requeue(self, svix_id: str) -> bool:
+        """Try an event again from the start, whatever became of it; False when there is none or nothing follows from it."""
+        async with self.pool.connection() as connection, connection.transaction():
+            cursor = await connection.execute(
+                "UPDATE event SET state = 'queued', attempts = 0, next_attempt_at = NULL, finished_at = NULL"
+                " WHERE svix_id = %s AND target IS NOT NULL RETURNING target",
+                (svix_id,),
+            )
+            found = await cursor.fetchone()
+            if found is None:
+                return False
+            args = json.dumps({"target": found["target"], "svix_id": svix_id})
+            await connection.execute(DEFER, {"queue": QUEUE, "task": TASK, "priority": 0, "args": args, "after": 0})
+            return True
+
+    async def sweep(self, older_than: float) -> list[str]:
+        """Queue again what is waiting without a job (none should be). Returns the ids."""
+        found = await self.rows(
+            "SELECT e.svix_id, e.target FROM event e WHERE e.state = 'queued'"
+            " AND e.received_at < clock_timestamp() - make_interval(secs => %s)"
+            " AND coalesce(e.next_attempt_at, '-infinity') < clock_timestamp() - make_interval(secs => %s)"
+            " AND NOT EXISTS (SELECT 1 FROM procrastinate_jobs j WHERE j.status IN ('todo', 'doing')"
+            " AND j.args->>'svix_id' = e.svix_id) LIMIT 500",
+            older_than, older_than,
+        )  # fmt: skip
+        for row in found:
+            await self.defer(row["target"], row["svix_id"])
+        return [row["svix_id"] for row in found]
+
+    async def forget(self, days: int) -> None:
+        """Drop events that are done or ignored for so many days; dead ones stay until a person has seen to them."""
+        await self.rows(
+            "DELETE FROM event WHERE state IN ('done', 'ignored') AND received_at < clock_timestamp() - make_interval(days => %s)",
+            days,
+        )
+
+    # --- one at a time ------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def alone(self, name: str, wait: float = 0) -> AsyncIterator[None]:
+        """Hold the lock of an organisation or person, over all replicas; raises Busy when another has it for ``wait`` seconds.
+
+        The lock lives in a database session: it goes when this process or its connection goes.
+        """
+        deadline = asyncio.get_running_loop().time() + wait
+        async with self.pool.connection() as connection:
+            mine = True
+            try:
+                while True:
+                    cursor = await connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0)) AS got", (name,))
+                    found = await cursor.fetchone()
+                    if found and found["got"]:
+                        break
+                    if asyncio.get_running_loop().time() >= deadline:
+                        mine = False
+                        raise Busy(f"{name}: somebody else is at it")
+                    await asyncio.sleep(0.05)
+                yield
+            finally:
+                # also after a cancelled request for it, which may have got it all the same
+                if mine:
+                    try:
+                        await connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (name,))
+                    except BaseException:
+                        await connection.close()  # the lock goes with its session, never back into the pool with it
+                        raise
+
+    # --- tenants ------------------------------------------------------------------------------------------------
+
+    async def tenant(self, organization_id: str) -> Json | None:
+        return await self.row("SELECT * FROM tenant WHERE organization_id = %s", organization_id)
+
+    async def tenants(self) -> list[Json]:
+        return await self.rows("SELECT * FROM tenant ORDER BY first_seen_at, organization_id")
+
+    async def claim(self, organization_id: str, name: str, slug: str | None) -> Json:
+        """The organisation's row, made with a free slug when it is new; the slug stays for ever."""
+        known = await self.tenant(organization_id)
+        if known:
+            return known
+        for candidate in candidates(organization_id, name, slug):
+            made = await self.row(
+                "INSERT INTO tenant (organization_id, slug, name) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING RETURNING *",
+                organization_id, candidate, name,
+            )  # fmt: skip
+            if made or (made := await self.tenant(organization_id)):
+                return made
+        raise ManagerError(f"{organization_id}: no free slug for {name!r}")
+
+    async def note(self, organization_id: str, *, name: str, workspace_id: str | None, state: str, problems: list[str]) -> None:
+        await self.rows(
+            "UPDATE tenant SET name = %s, workspace_id = coalesce(%s, workspace_id), state = %s, problems = %s,"
+            " synced_at = clock_timestamp(),"
+            " ready_at = CASE WHEN %s = 'active' THEN coalesce(ready_at, clock_timestamp()) ELSE ready_at END"
+            " WHERE organization_id = %s",
+            name, workspace_id, state, Jsonb(problems), state, organization_id,
+        )  # fmt: skip
+
+    async def hold(self, organization_id: str, held: bool) -> bool:
+        """A person suspends or resumes: kept against what Clerk says. False: no such tenant."""
+        query = "UPDATE tenant SET held = %s WHERE organization_id = %s RETURNING 1"
+        return await self.row(query, held, organization_id) is not None
+
+    async def modelled(self, organization_id: str, revision: str) -> None:
+        await self.rows("UPDATE tenant SET data_model = %s WHERE organization_id = %s", revision, organization_id)
+
+    # --- what was told ------------------------------------------------------------------------------------------
+
+    async def members(self, organization_id: str) -> dict[str, Json]:
+        query = "SELECT user_id, role, told FROM member WHERE organization_id = %s"
+        return {row["user_id"]: row for row in await self.rows(query, organization_id)}
+
+    async def organizations_of(self, user_id: str) -> list[str]:
+        query = "SELECT organization_id FROM member WHERE user_id = %s ORDER BY 1"
+        return [row["organization_id"] for row in await self.rows(query, user_id)]
+
+    async def told_member(self, organization_id: str, user_id: str, role: str, told: Json) -> None:
+        await self.rows(
+            "INSERT INTO member (organization_id, user_id, role, told) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT (organization_id, user_id) DO UPDATE SET role = EXCLUDED.role, told = EXCLUDED.told",
+            organization_id, user_id, role, Jsonb(told),
+        )  # fmt: skip
+
+    async def forgot_member(self, organization_id: str, user_ids: Iterable[str]) -> None:
+        await self.rows("DELETE FROM member WHERE organization_id = %s AND user_id = ANY(%s)", organization_id, list(user_ids))
+
+    async def person(self, user_id: str) -> Json | None:
+        return await self.row("SELECT told, updated_at FROM person WHERE user_id = %s", user_id)
+
+    async def people(self) -> dict[str, Json]:
+        return {row["user_id"]: row["told"] for row in await self.rows("SELECT user_id, told FROM person")}
+
+    async def told_person(self, user_id: str, told: Json, updated_at: int) -> None:
+        await self.rows(
+            "INSERT INTO person (user_id, told, updated_at) VALUES (%s, %s, %s)"
+            " ON CONFLICT (user_id) DO UPDATE SET told = EXCLUDED.told, updated_at = EXCLUDED.updated_at",
+            user_id, Jsonb(told), updated_at,
+        )  # fmt: skip

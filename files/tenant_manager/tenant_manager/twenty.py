@@ -1,0 +1,84 @@
+"""Twenty's internal API: workspaces, members, people, the data model. Everything in it may be repeated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tenant_manager.errors import Refused
+from tenant_manager.remote import NotThere, Remote
+
+Json = dict[str, Any]
+PAGE = 500
+
+
+class Twenty:
+    def __init__(self, remote: Remote, data_model_timeout: float) -> None:
+        self.remote = remote
+        self.data_model_timeout = data_model_timeout
+
+    async def tenant(self, organization_id: str) -> Json | None:
+        """None when Twenty says itself that it does not know the organisation."""
+        try:
+            found: Json = await self.remote.ask("GET", f"/internal/tenants/{organization_id}")
+        except NotThere as error:
+            if error.code == "tenant-not-found":
+                return None
+            raise
+        return found
+
+    async def tenants(self) -> list[Json]:
+        found: dict[str, Json] = {}
+        offset = 0
+        while True:
+            page = await self.remote.ask("GET", "/internal/tenants", query={"limit": PAGE, "offset": offset})
+            found |= {row["organizationId"]: row for row in page["data"]}
+            offset += len(page["data"])
+            if not page["data"] or offset >= page["total"]:
+                return list(found.values())
+
+    async def ensure(self, organization_id: str, name: str, slug: str, owner: Json) -> Json:
+        body = {"name": name, "slug": slug, "owner": owner}
+        found: Json = await self.remote.ask(
+            "PUT", f"/internal/tenants/{organization_id}", body=body, timeout=self.data_model_timeout
+        )
+        return found
+
+    async def rename(self, organization_id: str, name: str) -> None:
+        await self.remote.ask("PATCH", f"/internal/tenants/{organization_id}", body={"name": name})
+
+    async def suspend(self, organization_id: str) -> None:
+        await self.remote.ask("POST", f"/internal/tenants/{organization_id}/suspend", body={})
+
+    async def resume(self, organization_id: str) -> None:
+        await self.remote.ask("POST", f"/internal/tenants/{organization_id}/resume", body={})
+
+    async def put_member(self, organization_id: str, person: Json, role: str) -> None:
+        path = f"/internal/tenants/{organization_id}/members/{person['clerkUserId']}"
+        await self.remote.ask("PUT", path, body={"person": person, "role": role})
+
+    async def remove_member(self, organization_id: str, user_id: str) -> Json:
+        found: Json = await self.remote.ask("DELETE", f"/internal/tenants/{organization_id}/members/{user_id}")
+        return found
+
+    async def update_user(self, person: Json) -> bool:
+        """False when Twenty has nobody of this id."""
+        body = {name: value for name, value in person.items() if name != "clerkUserId"}
+        try:
+            await self.remote.ask("PATCH", f"/internal/users/{person['clerkUserId']}", body=body)
+        except NotThere as error:
+            if error.code == "user-not-found":
+                return False
+            raise
+        return True
+
+    async def apply_data_model(self, organization_id: str) -> Json:
+        path = f"/internal/tenants/{organization_id}/data-model"
+        found: Json = await self.remote.ask("POST", path, body={"mode": "apply"}, timeout=self.data_model_timeout)
+        if not isinstance(found, dict):
+            raise Refused(f"Twenty: POST {path}: no report")
+        return found
+
+    async def reachable(self) -> bool:
+        """Whether the internal API answers with our secret."""
+        found = await self.remote.ask("GET", "/internal/tenants", query={"limit": 1, "offset": 0}, timeout=5)
+        return "total" in found
