@@ -251,9 +251,11 @@ class Settings(BaseSettings):
 
     # -- size ----------------------------------------------------------------------------------------------------------
     postgres_memory_mb: Megabytes = Field(512, description="Limit of the container, MB.")
-    redis_memory_mb: Megabytes = Field(160, description="Limit of the container, MB.")
+    redis_memory_mb: Megabytes = Field(
+        320, description="Limit of the container, MB: 120 are full at about 20 workspaces, whose metadata Twenty keeps there."
+    )
     server_memory_mb: Megabytes = Field(1280, description="Limit of the container, MB (800 MB are used after boot).")
-    worker_memory_mb: Megabytes = Field(1024, description="Limit of the container, MB (650 MB are used after boot).")
+    worker_memory_mb: Megabytes = Field(864, description="Limit of the container, MB (650 MB are used after boot).")
     caddy_memory_mb: Megabytes = Field(96, description="Limit of the container, MB.")
     reserved_memory_mb: Megabytes = Field(
         512, description="Left to the system and Docker; limits and this must fit the droplet's memory."

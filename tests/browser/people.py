@@ -143,12 +143,12 @@ class Person:
     # --- seeing ---
 
     def at_clerk(self, page: Page | None = None) -> str:
-        """Waits for Clerk's sign-in page. Returns the address that it was given to return to."""
+        """Waits for Clerk's sign-in page. Returns the address that it was given to return to; empty: the application's home."""
         page = page or self.page
         expect(page.get_by_role("heading", name="Sign in", exact=True)).to_be_visible(timeout=SECONDS)
         address = urlsplit(page.url)
         given = parse_qs(address.fragment.partition("?")[2]) | parse_qs(address.query)
-        return given["redirect_url"][0]
+        return given.get("redirect_url", [""])[0]
 
     def reads(self, title: str, page: Page | None = None) -> None:
         """Waits for a page of the sign-in with this heading."""
