@@ -32,7 +32,7 @@ COMMANDS = {
         "docker exec twenty-postgres-1 psql -U postgres -tAc "
         "\"select datname, rolname, datacl, shobj_description(d.oid, 'pg_database') from pg_database d join pg_roles r on r.oid = datdba\""
     ),
-    "tables": "docker exec twenty-postgres-1 psql -U postgres -d twenty -tAc '\\dt *.*' | grep -v -e pg_catalog -e information_schema",
+    "tables": "docker exec twenty-postgres-1 psql -U postgres -d twenty -tAc '\\dt *.*' | grep -v -e pg_catalog -e information_schema -e pg_toast",
     "jobs": "docker exec twenty-redis-1 redis-cli --scan --pattern '*:repeat' | sort",
 }
 
