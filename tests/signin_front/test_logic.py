@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.contract.native import ensure_node
+from tests import node_suites
 
 HERE = Path(__file__).parent
-TWENTYS_NODE = (24, 5)  # what Twenty itself asks for; it runs TypeScript as it is
 SUITES = sorted(HERE.glob("*.test.ts"))
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=lambda path: path.name)
 def test_front_logic(suite: Path) -> None:
-    node = ensure_node(TWENTYS_NODE) / "node"
-    done = subprocess.run(
-        [node, "--no-warnings", "--import", HERE / "resolve.mjs", "--test", suite],
-        capture_output=True, text=True, timeout=120, env={**os.environ, "NO_COLOR": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, (done.stdout + done.stderr)[-8000:]
-    passed = re.search(r"^\S* ?pass (\d+)$", done.stdout, re.MULTILINE)
-    assert int(passed[1] if passed else 0) >= 3, f"{suite.name} ran no tests:\n{done.stdout[-2000:]}"
+    node_suites.run(suite, at_least=3, timeout=120)
 
 
 def test_there_are_suites_and_they_read_the_shipped_files() -> None:
