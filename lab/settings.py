@@ -30,7 +30,7 @@ def build_contexts(images: dict[str, str]) -> dict[str, str]:
 
 def values(lab: Lab) -> dict[str, str]:
     """Every setting that the lab gives. LabError when base images are missing from its registry."""
-    if missing := [name for name in ("postgres", "redis", "caddy") if name not in lab.images]:
+    if missing := [name for name in ("postgres", "redis", "caddy", "python") if name not in lab.images]:
         raise LabError(
             f"lab {lab.name} has no base images for {', '.join(missing)}: python -m lab up --name {lab.name} pushes them"
         )
@@ -59,6 +59,7 @@ def values(lab: Lab) -> dict[str, str]:
         "POSTGRES_IMAGE": lab.images["postgres"],
         "REDIS_IMAGE": lab.images["redis"],
         "CADDY_IMAGE": lab.images["caddy"],
+        "PYTHON_IMAGE": lab.images["python"],
         "BUILD_CONTEXTS": json.dumps(build_contexts(lab.images)),
         "SERVER_URL": lab.public_url,
         "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY": clerk["publishableKey"],

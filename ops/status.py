@@ -23,11 +23,11 @@ def status() -> str | None:
     for name in stack.SERVICES:
         found = services.get(name)
         if found is None:
-            say.append(f"{name:<9} no container")
+            say.append(f"{name:<14} no container")
             continue
         as_recorded = not manifest or manifest.images.get(name) == found["image"]
         say.append(
-            f"{name:<9} {found['state']}, {found['health'] or 'no health'}{'' if as_recorded else ', another image than recorded'}"
+            f"{name:<14} {found['state']}, {found['health'] or 'no health'}{'' if as_recorded else ', another image than recorded'}"
         )
     holder = lock.read()
     if holder:

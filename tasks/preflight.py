@@ -23,7 +23,7 @@ def check() -> None:
     problems: list[Problem] = []
     if host.name == "@local" or "builder" in host.groups:
         state = host.get_fact(facts.HostState)
-        problems += preflight.builder(state, current.settings, must_build=not current.image_digest)
+        problems += preflight.builder(state, current.settings, must_build=not current.twenty.digest)
     if "droplet" in host.groups:
         state = host.get_fact(facts.HostState)
         problems += preflight.droplet(state, current.settings)

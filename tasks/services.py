@@ -1,4 +1,6 @@
-"""Phase 8: data services, Twenty's migrations, server, worker, proxy; each healthy before the next."""
+"""Phase 8: data services, migrations, server, worker, tenant manager, proxy; each healthy before the next."""
+
+from functools import partial
 
 from pyinfra import host
 from pyinfra.api import deploy
@@ -22,24 +24,26 @@ def roll_out() -> None:
             timeout=current.settings.health_timeout_s,
         )
         if "postgres" in step:
-            _prepare_database(current)
+            _prepare_databases(current)
 
 
-def _prepare_database(current: plan.Plan) -> None:
-    operations.postgres_database(
-        name="Twenty's database",
-        container=f"{stack.PROJECT}-postgres-1",
-        database=stack.DATABASE,
-        password=lambda: current.secrets["twenty_database_password"],
-    )
-    operations.twenty_migrations(
-        name="Twenty's migrations",
-        project=stack.PROJECT,
-        directory=lambda: current.directory,
-        image=lambda: current.image,
-        database=stack.DATABASE,
-        timeout=current.settings.migration_timeout_s,
-    )
+def _prepare_databases(current: plan.Plan) -> None:
+    for database in stack.DATABASES:
+        operations.postgres_database(
+            name=f"Database {database.name}",
+            container=f"{stack.PROJECT}-postgres-1",
+            database=database.name,
+            password=partial(lambda secret: current.secrets[secret], database.secret),
+        )
+        operations.database_migrations(
+            name=f"Migrations of {database.name}",
+            project=stack.PROJECT,
+            service=database.migrated_by,
+            directory=lambda: current.directory,
+            image=partial(lambda service: current.images[service], database.serves),
+            database=database.name,
+            timeout=current.settings.migration_timeout_s,
+        )
 
 
 if is_deploy_file(__name__):

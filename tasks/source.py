@@ -13,7 +13,9 @@ def tell() -> None:
     """Say which source the release is made from."""
     current = plan.current()
     operations.control_step(
-        name=f"Source {current.source.commit[:17]} + patchset = {current.tag[:12]}", function=lambda: None, description="known"
+        name=f"Source {current.source.commit[:17]} + patchset = {current.twenty.tag[:12]}",
+        function=lambda: None,
+        description="known",
     )
 
 

@@ -13,6 +13,10 @@ class Problem:
     remedy: str
 
 
+class NotYetKnown(Exception):
+    """Something that an earlier operation of this run finds out; while planning it counts as a change to come."""
+
+
 class Refused(Exception):
     """Nothing was changed: every problem found, in one message."""
 

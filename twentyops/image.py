@@ -1,144 +1,64 @@
-"""Building Twenty's image on the builder and pushing it, with messages that say what to do when it fails."""
+"""The images that this project builds: what goes into each, how it is named, which digest the registry has for it."""
 
 from __future__ import annotations
 
-import re
-import shlex
-import tarfile
-from contextlib import ExitStack
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import docker
-from docker.errors import APIError, DockerException
-from pyinfra import host, logger
+from twentyops.errors import NotYetKnown
 
-from twentyops import operations as ops
-from twentyops import source, ssh
-from twentyops.plan import Plan
-
-WORK = "/var/lib/twentyops/build"
-BUILD_TIMEOUT_S = 5400
-VISIBLE = r"^(#[0-9]+ (\[|DONE|ERROR|CACHED|exporting|naming|writing|pushing|importing)|ERROR|error:| > )"
-CAUSES = (
-    (r"(?i)no space left on device|ENOSPC", "the builder's disk is full: docker builder prune, or a larger disk"),
-    (
-        r"exit code: 137|JavaScript heap out of memory|signal: killed|Killed$|oom-kill|cannot allocate memory|exit code: 134",
-        "the build ran out of memory: the front build needs about 8 GB; name a larger machine in BUILDER_HOST",
-    ),
-    (r"401 Unauthorized|unauthorized|denied", "the registry refused the builder: check REGISTRY_USERNAME and REGISTRY_PASSWORD and their rights"),
-    (r"(?i)operation is unsupported|405 method not allowed|readonly", "the registry takes no pushes: is it read-only, or may REGISTRY_USERNAME only read there?"),
-    (r"(dial tcp|lookup|getaddrinfo|ECONNREFUSED|ETIMEDOUT|i/o timeout|TLS handshake)", "the builder could not reach a registry: check its network and DNS, then deploy again"),
-    (r"failed to solve", "a step of the Dockerfile failed: the lines above are its output"),
-)  # fmt: skip
+ROOT = Path(__file__).parent.parent
+MANAGER = ROOT / "files" / "tenant_manager"
 
 
-def explain(log: str) -> str:
-    """The lines of a build log that matter and a remedy. Pure."""
-    lines = log.splitlines()
-    errors = [i for i, line in enumerate(lines) if re.search(r"ERROR|error|ENOSPC|Killed|denied|unauthorized", line)]
-    shown = sorted(
-        {j for i in errors[-8:] for j in range(max(0, i - 2), min(len(lines), i + 3))}
-        | set(range(max(0, len(lines) - 12), len(lines)))
-    )
-    remedy = next((text for pattern, text in CAUSES if re.search(pattern, log, re.MULTILINE)), "see the whole log")
-    return "\n".join(f"    {lines[i]}" for i in shown[-45:]) + f"\n  {remedy}"
+@dataclass
+class Image:
+    """An image of ours, tagged with its content hash. ``digest`` is empty until the registry has it.
 
-
-def build_command(plan: Plan, tree: str, log: str, contexts: dict[str, str], cache_export: bool) -> str:
-    """Shell command that builds from ``tree`` with BuildKit, keeps the whole log and shows its landmarks. Pure.
-
-    ``cache_export``: every layer goes to the registry as cache too; only Docker's containerd image store can do that.
-    Without ``--provenance=false`` that store makes an index whose digest differs at every build of the same content.
+    + title: what a person calls it
+    + context: gives the directory that it is built from, made when it is asked for
+    + dockerfile: path below the context
+    + arguments: ``{build argument: value}``, given at each build
+    + replaced: gives for that directory ``{image that the Dockerfile names: the same or another one, with digest}``
     """
-    arguments = {**plan.build_arguments(), "TWENTYOPS_CONTENT_HASH": plan.content_hash}
-    cache = f"{plan.settings.repository}:buildcache"
-    words = ["docker", "buildx", "build", "--progress=plain", "--file", f"{tree}/{source.DOCKERFILE}", "--tag", plan.image_tag]
-    for name, value in sorted(arguments.items()):
-        words += ["--build-arg", f"{name}={value}"]
-    for name, reference in sorted(contexts.items()):
-        words += [
-            "--build-context",
-            f"{name}=docker-image://{reference}",
-            "--label",
-            f"org.opencontainers.image.base.digest={reference}",
-        ]
-    words += ["--provenance=false", "--cache-from", f"type=registry,ref={cache}"]
-    words += ["--cache-to", f"type=registry,ref={cache},mode=max,ignore-error=true" if cache_export else "type=inline"]
-    words += ["--load", tree]
-    build = " ".join(shlex.quote(word) for word in words)
-    script = (
-        f"set -o pipefail; mkdir -p {shlex.quote(str(Path(log).parent))}; "
-        f"{build} 2>&1 | tee {shlex.quote(log)} | {{ grep --line-buffered -E {shlex.quote(VISIBLE)} || :; }}"
-    )
-    return f"bash -c {shlex.quote(script)}"
+
+    title: str
+    repository: str
+    tag: str
+    content_hash: str
+    context: Callable[[], Path] = field(repr=False)
+    dockerfile: str
+    arguments: Callable[[], Mapping[str, str]] = field(repr=False)
+    replaced: Callable[[Path], Mapping[str, str]] = field(default=lambda _: {}, repr=False)
+    cache_tag: str = "buildcache"
+    digest: str = ""
+
+    @property
+    def name(self) -> str:
+        """With its tag."""
+        return f"{self.repository}:{self.tag}"
+
+    @property
+    def reference(self) -> str:
+        """With its digest; ``NotYetKnown`` while it is still to be built."""
+        if not self.digest:
+            raise NotYetKnown(f"{self.title} is built in this run")
+        return f"{self.repository}@{self.digest}"
 
 
-def build(plan: Plan) -> str | None:
-    """Bring the patched tree to the builder and build it there; a text is the reason why it failed."""
-    tree = source.patched_tree(plan.source, plan.content_hash)
-    contexts = plan.build_contexts(tree)
-    log = f"{WORK}/{plan.tag}.log"
-    there = str(tree)
-    if not plan.settings.builder_is_local:
-        there = f"{WORK}/{plan.tag}"
-        if problem := _send(tree, there):
-            return problem
-    logger.info(f"{host.print_prefix}building {plan.image_tag}; whole log: {log} on the builder")
-    exports = ops.remote("docker info --format '{{json .DriverStatus}}' | grep -q containerd.snapshotter")[0]
-    succeeded, output = ops.remote(build_command(plan, there, log, contexts, exports), timeout=BUILD_TIMEOUT_S, show=True)
-    if succeeded:
-        return None
-    _, text = ops.remote(f"tail -n 400 {shlex.quote(log)}")
-    return f"the image could not be built:\n{explain(text or output)}\n  whole log: {log} on the builder"
+def manager_files() -> list[Path]:
+    """What the tenant manager's image is made from, sorted; the same that its .dockerignore lets through."""
+    wanted = [MANAGER / "Dockerfile", MANAGER / ".dockerignore", MANAGER / "requirements.lock"]
+    package = [path for path in (MANAGER / "tenant_manager").rglob("*") if path.suffix in {".py", ".mako"}]
+    return sorted([*wanted, *package])
 
 
-def _send(tree: Path, destination: str) -> str | None:
-    """Copy a tree to the builder as one archive; there already, nothing is sent."""
-    if ops.remote(f"test -f {destination}/.complete")[0]:
-        return None
-    with TemporaryDirectory(prefix="twentyops-") as directory:
-        archive = Path(directory) / "tree.tar.gz"
-        with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
-            tar.add(tree, arcname=".")
-        size = archive.stat().st_size / 1e6
-        logger.info(f"{host.print_prefix}sending the patched tree ({size:.0f} MB)")
-        ops.remote(f"mkdir -p {WORK} && chmod 700 {WORK}")
-        if not host.put_file(str(archive), f"{destination}.tar.gz", **({"_sudo": True} if ops.host_data().get("_sudo") else {})):
-            return f"the patched tree could not be sent to {host.name}: check its disk and network"
-    unpack = (
-        f"rm -rf {destination} && mkdir -p {destination} && tar -xzf {destination}.tar.gz -C {destination} --no-same-owner "
-        f"&& rm {destination}.tar.gz && touch {destination}/.complete"
-    )
-    succeeded, output = ops.remote(unpack)
-    return None if succeeded else f"the patched tree could not be unpacked on {host.name}: {output[-500:]}"
-
-
-def push(plan: Plan) -> str | None:
-    """Push the built image and read its digest back; a text is the reason why it failed.
-
-    Through the Docker SDK: it reports a refused push as an event of the stream, never as an exception. The digest comes in
-    ``aux`` from Docker's classic image store and in a status line from the containerd one.
-    """
-    s = plan.settings
-    login = {"username": s.registry_username, "password": s.registry_password.get_secret_value()}
-    digest = ""
-    with ExitStack() as stack:
-        url = None if s.builder_is_local else stack.enter_context(ssh.docker_socket(s.builder_host, dict(ops.host_data())))
-        try:
-            client = docker.DockerClient(base_url=url, timeout=600) if url else docker.from_env(timeout=600)
-            for event in client.images.push(s.repository, tag=plan.tag, stream=True, decode=True, auth_config=login):
-                if "error" in event:
-                    return f"the registry refused the push of {plan.image_tag}: {event['error']}\n{explain(event['error'])}"
-                told = re.search(r"digest: (sha256:[0-9a-f]{64})", event.get("status", ""))
-                digest = event.get("aux", {}).get("Digest") or (told[1] if told else digest)
-        except (APIError, DockerException) as error:
-            return f"Docker on the builder could not push {plan.image_tag}: {error}\n  A user other than root must be in the group docker there."
-    if not digest:
-        return f"the push of {plan.image_tag} ended without a digest; deploy again"
-    there = plan.registry().digest(s.image_name, plan.tag)
-    if there != digest:
-        return f"pushed {digest}, but the registry says {there} for {plan.image_tag}: does somebody else push there?"
-    plan.image_digest = digest
-    logger.info(f"{host.print_prefix}pushed {plan.image}")
-    return None
+def manager_hash(base: str) -> str:
+    """64 hex digits over the tenant manager's files and the name of the image that it starts from."""
+    digest = hashlib.sha256(f"{base}\0".encode())
+    for path in manager_files():
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(MANAGER)}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()

@@ -23,14 +23,11 @@ from pyinfra.api.state import State
 from pyinfra.facts.apt import noninteractive_apt
 
 from twentyops import facts
+from twentyops.errors import NotYetKnown
 from twentyops.release import Manifest
 from twentyops.stack import HOME, SERVICES
 
 Commands = Generator[PyinfraCommand, None, None]
-
-
-class NotYetKnown(Exception):
-    """Something that an earlier operation of this run finds out; while planning it counts as a change to come."""
 
 
 class Failed(PyinfraCommand):
@@ -264,12 +261,13 @@ def telling(log: str) -> list[str]:
 
 
 @operation()
-def twenty_migrations(
-    project: str, directory: Callable[[], str], image: Callable[[], str], database: str, timeout: int
+def database_migrations(
+    project: str, service: str, directory: Callable[[], str], image: Callable[[], str], database: str, timeout: int
 ) -> Commands:
-    """Run Twenty's own migrations once for an image, bounded in time, and mark the database with it only if all are in.
+    """Run an image's own migrations once, bounded in time, and mark the database with the image only if all are in.
 
-    + directory: gives the release's directory, whose compose file has the one-off service ``migrate``
+    + service: one-off service of the release's compose file that migrates; its lines that begin with ``twentyops-migrate:`` are shown
+    + directory: gives the release's directory
     + image: gives the reference that is to serve
     + timeout: seconds
     """
@@ -284,13 +282,13 @@ def twenty_migrations(
         return
 
     def migrate() -> str | None:
-        name = f"{project}-migrate"
+        name = f"{project}-{service}"
         # a run whose control machine died may still be at work: two at once would hurt, so it is ended first
         remote(f"docker rm --force {name} > /dev/null 2>&1 || true")
         compose = f"docker compose --file {shlex.quote(directory() + '/compose.yaml')}"
-        log = f"{HOME}/migrate.log"
+        log = f"{HOME}/{service}.log"
         script = (
-            f"set -o pipefail; umask 077; {compose} run --rm --no-deps --name {name} migrate 2>&1 | tee {log} "
+            f"set -o pipefail; umask 077; {compose} run --rm --no-deps --name {name} {service} 2>&1 | tee {log} "
             "| { grep --line-buffered ^twentyops-migrate: || :; }"
         )
         succeeded, output = remote(f"bash -c {shlex.quote(script)}", timeout=timeout, show=True)
@@ -298,14 +296,14 @@ def twenty_migrations(
             remote(f"docker rm --force {name} > /dev/null 2>&1 || true")
             _, text = remote(f"tail -n 400 {log}")
             lines = "\n".join(f"    {line}" for line in [*telling(text), *output.splitlines()[-1:]])
-            return f"Twenty's migrations failed:\n{lines}\nThe database was not marked; running services were not touched. Whole log: {log}"
+            return f"The migrations of database {database} failed:\n{lines}\nIt was not marked; running services were not touched. Whole log: {log}"
         mark = f"comment on database {database} is '{image()}'"
         succeeded, output = remote(
             f"docker exec {postgres} psql -U postgres -d postgres -v ON_ERROR_STOP=1 -qc {shlex.quote(mark)}"
         )
-        return None if succeeded else f"the migrated database could not be marked: {output}"
+        return None if succeeded else f"the migrated database {database} could not be marked: {output}"
 
-    yield Step(migrate, "run Twenty's migrations")
+    yield Step(migrate, f"migrate {database}")
 
 
 @operation()
@@ -413,7 +411,10 @@ def put_back(path: str, services: list[str], previous: str = f"{HOME}/current", 
     if not current or current == path or not remote(f"test -f {shlex.quote(current)}/compose.yaml")[0]:
         return ["No earlier release to go back to; the other services were left as they are."]
     release = current.rpartition("/")[2]
-    restored, text = remote(_up(current, services, timeout), timeout=timeout + 120)
+    # an earlier release may know fewer services than this one
+    readable, known = remote(f"docker compose --file {shlex.quote(current)}/compose.yaml config --services")
+    there = [name for name in services if name in known.split()] if readable else services
+    restored, text = remote(_up(current, there, timeout), timeout=timeout + 120)
     if restored:
         return [f"Release {release} was put back and serves again. Nothing was lost."]
     return [f"Release {release} could not be put back: {text[-500:]}"]

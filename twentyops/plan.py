@@ -10,20 +10,20 @@ from pathlib import Path
 from dockerfile_parse import DockerfileParser
 
 from twentyops import data_model, patchset, release, source, stack
-from twentyops.errors import Problem, Refused
-from twentyops.operations import NotYetKnown
+from twentyops.errors import NotYetKnown, Problem, Refused
+from twentyops.image import MANAGER, Image, manager_hash
 from twentyops.registry import ImageRef, Registry, RegistryError
 from twentyops.settings import Settings, load
 
 
 @dataclass
 class Plan:
-    """Settings, source and images of this run. ``image_digest`` is empty until the image is in the registry."""
+    """Settings, source and images of this run."""
 
     settings: Settings
     source: source.Source
-    content_hash: str
-    image_digest: str = ""
+    twenty: Image
+    manager: Image
     base_images: dict[str, str] = field(default_factory=dict)
     """``{postgres | redis | caddy: full reference with digest}``, filled by preflight on the droplet."""
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
@@ -31,36 +31,32 @@ class Plan:
     previous: release.Manifest | None = None
 
     @property
-    def tag(self) -> str:
-        return self.content_hash[:32]
+    def content_hash(self) -> str:
+        """Of Twenty: the release is named after it."""
+        return self.twenty.content_hash
 
     @property
-    def image_tag(self) -> str:
-        return f"{self.settings.repository}:{self.tag}"
-
-    @property
-    def image(self) -> str:
-        """Full reference with digest; ``NotYetKnown`` while the image is still to be built."""
-        if not self.image_digest:
-            raise NotYetKnown("the image is built in this run")
-        return f"{self.settings.repository}@{self.image_digest}"
+    def built(self) -> tuple[Image, Image]:
+        """The images that this project builds."""
+        return (self.twenty, self.manager)
 
     @property
     def images(self) -> dict[str, str]:
         """``{service: full reference with digest}``."""
-        return {**self.base_images, "server": self.image, "worker": self.image}
+        own = {"server": self.twenty.reference, "worker": self.twenty.reference, "tenant-manager": self.manager.reference}
+        return {**self.base_images, **own}
 
     def files(self) -> dict[str, str]:
         """Every file of the release; holds secrets."""
         if not self.secrets:
             raise NotYetKnown("the droplet's secrets are made in this run")
-        return stack.render(self.settings, {**self.base_images, "server": self.image}, self.secrets)
+        return stack.render(self.settings, self.images, self.secrets)
 
     def service_hashes(self) -> dict[str, str]:
         """``{service: hash}`` that decides which containers are made anew."""
         if not self.secrets:
             raise NotYetKnown("the droplet's secrets are made in this run")
-        return stack.service_hashes(self.settings, {**self.base_images, "server": self.image}, self.secrets)
+        return stack.service_hashes(self.settings, self.images, self.secrets)
 
     @property
     def config_hash(self) -> str:
@@ -79,12 +75,13 @@ class Plan:
         """The release as it is recorded."""
         s = self.settings
         tags = {name: getattr(s, f"{name}_image") for name in stack.BASE_SERVICES}
+        tags |= {"server": self.twenty.name, "worker": self.twenty.name, "tenant-manager": self.manager.name}
         return release.Manifest(
             id=self.release_id,
             content_hash=self.content_hash,
             config_hash=self.config_hash,
             images=self.images,
-            image_tags={**tags, "server": self.image_tag, "worker": self.image_tag},
+            image_tags=tags,
             twenty_source=s.twenty_source,
             twenty_ref=self.source.ref,
             twenty_commit=self.source.commit,
@@ -93,10 +90,6 @@ class Plan:
             deployed_at=release.now(),
             deployed_by=release.who(),
         )
-
-    def build_arguments(self) -> dict[str, str]:
-        """``{name: value}`` that upstream's Dockerfile gets. No address is baked in: the page learns it at run time."""
-        return {"APP_VERSION": self.settings.twenty_version}
 
     def registry(self, reference: ImageRef | None = None) -> Registry:
         """The registry of an image; with our login where it is ours."""
@@ -121,13 +114,6 @@ class Plan:
             tag = getattr(self.settings, f"{name}_image")
             kept = previous and not self.settings.update_base_images and previous.image_tags.get(name) == tag
             self.base_images[name] = previous.images[name] if previous and kept else self.pin(tag)
-
-    def build_contexts(self, tree: Path) -> dict[str, str]:
-        """``{image that the Dockerfile starts from: the same (or what BUILD_CONTEXTS names) with digest}``."""
-        parser = DockerfileParser(path=str(tree / source.DOCKERFILE), cache_content=True)
-        stages = {name.lower() for name in parser.parent_images if "/" not in name and ":" not in name}
-        parents = {name for name in parser.parent_images if name.lower() not in stages and name != "scratch"}
-        return {name: self.pin(self.settings.build_contexts.get(name, name)) for name in sorted(parents)}
 
 
 _lock = threading.Lock()
@@ -154,6 +140,47 @@ def check_data_model() -> None:
         raise Refused("Preflight refused, nothing was changed:", problems)
 
 
+def draft(settings: Settings, found: source.Source) -> Plan:
+    """What is to run, before any registry was asked. No address is baked into an image: pages learn it at run time."""
+    arguments = {"APP_VERSION": settings.twenty_version}
+    content = release.content_hash(found.commit, patchset.fingerprint(), {**arguments, **settings.build_contexts})
+    manager = manager_hash(settings.python_image)
+    plan = Plan(
+        settings,
+        found,
+        twenty=Image(
+            title="Twenty's image",
+            repository=settings.repository,
+            tag=content[:32],
+            content_hash=content,
+            context=lambda: source.patched_tree(found, content),
+            dockerfile=source.DOCKERFILE,
+            arguments=lambda: {**arguments, "TWENTYOPS_CONTENT_HASH": content},
+            replaced=lambda tree: {
+                name: plan.pin(settings.build_contexts.get(name, name)) for name in parents(tree / source.DOCKERFILE)
+            },
+        ),
+        manager=Image(
+            title="the tenant manager's image",
+            repository=settings.repository,
+            tag=f"tenant-manager-{manager[:32]}",
+            content_hash=manager,
+            context=lambda: MANAGER,
+            dockerfile="Dockerfile",
+            arguments=lambda: {"PYTHON_IMAGE": plan.pin(settings.python_image)},
+            cache_tag="tenant-manager-buildcache",
+        ),
+    )
+    return plan
+
+
+def parents(dockerfile: Path) -> list[str]:
+    """Images that a Dockerfile starts from, its own stages left out; sorted."""
+    parser = DockerfileParser(path=str(dockerfile), cache_content=True)
+    stages = {name.lower() for name in parser.parent_images if "/" not in name and ":" not in name}
+    return sorted({name for name in parser.parent_images if name.lower() not in stages and name != "scratch"})
+
+
 def make(settings: Settings) -> Plan:
     """Look at data model, registry, source and patchset; ``Refused`` with all that is wrong."""
     check_data_model()
@@ -161,8 +188,7 @@ def make(settings: Settings) -> Plan:
     plan = None
     try:
         found = source.find(settings)
-        arguments = {"APP_VERSION": settings.twenty_version, **settings.build_contexts}
-        plan = Plan(settings, found, release.content_hash(found.commit, patchset.fingerprint(), arguments))
+        plan = draft(settings, found)
     except source.SourceError as error:
         problems.append(error.problem)
     try:
@@ -173,15 +199,15 @@ def make(settings: Settings) -> Plan:
             settings.registry_ca_file,
         )
         own.check_login()
-        if plan:
-            plan.image_digest = own.digest(settings.image_name, plan.tag) or ""
+        for image in plan.built if plan else ():
+            image.digest = own.digest(settings.image_name, image.tag) or ""
     except RegistryError as error:
         setting = "REGISTRY_PASSWORD" if "refuses" in str(error) else "REGISTRY"
         remedy = "make a new access token there" if "refuses" in str(error) else "check the address and that it runs"
         problems.append(Problem(setting, f"{error}; {remedy}"))
-    if plan and not plan.image_digest and not problems:
+    if plan and not plan.twenty.digest and not problems:
         try:
-            source.patched_tree(found, plan.content_hash)
+            plan.twenty.context()
         except source.SourceError as error:
             problems.append(error.problem)
         except patchset.Drift as error:

@@ -70,6 +70,20 @@ def _prefixed(prefix: str, source: str, pattern: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _webhook_secrets(value: SecretStr) -> SecretStr:
+    """One of Svix's signing secrets, or several with commas; as the tenant manager reads them at its start."""
+    for secret in value.get_secret_value().split(","):
+        try:
+            key = base64.b64decode(secret.strip().removeprefix("whsec_"), validate=True)
+        except (binascii.Error, ValueError):
+            key = b""
+        if not secret.strip().startswith("whsec_") or len(key) < 16:
+            raise ValueError(
+                "is whsec_ and base64 of 16 bytes or more; copy it from Clerk's dashboard: Webhooks, the endpoint, Signing Secret"
+            )
+    return value
+
+
 def _public_pem(value: str) -> str:
     """A PEM public key on one line, as Compose's env files need it. ``ValueError`` where it is none of RSA's."""
     if not value:
@@ -203,6 +217,9 @@ class Settings(BaseSettings):
     redis_image: str = Field("docker.io/library/redis:7", description="Queue and cache; pinned likewise.")
     caddy_image: str = Field("docker.io/library/caddy:2", description="Proxy; pinned likewise.")
     update_base_images: bool = Field(False, description="Look the three tags up again and pin what they name now.")
+    python_image: str = Field(
+        "docker.io/library/python:3.13-slim", description="What the tenant manager's image starts from; pinned when it is built."
+    )
 
     # -- address -------------------------------------------------------------------------------------------------------
     server_url: str = Field(
@@ -217,8 +234,8 @@ class Settings(BaseSettings):
     clerk_secret_key: Annotated[SecretStr, _prefixed("sk_test_ or sk_live_", "API keys", r"sk_(test|live)_[A-Za-z0-9_-]{8,}")] = (
         Field(description="Server only.")
     )
-    clerk_webhook_secret: Annotated[SecretStr, _prefixed("whsec_", "Webhooks", r"whsec_[A-Za-z0-9+/]{16,}={0,2}")] = Field(
-        description="Signing secret of the webhook endpoint."
+    clerk_webhook_secret: Annotated[SecretStr, AfterValidator(_webhook_secrets)] = Field(
+        description="Signing secret of the webhook endpoint; while one replaces another: both, with a comma."
     )
     clerk_webhook_url: str = Field(
         "", description=f"Address that Clerk calls; empty: <SERVER_URL>{WEBHOOK_PATH}. Anything else is refused."
@@ -256,6 +273,7 @@ class Settings(BaseSettings):
     )
     server_memory_mb: Megabytes = Field(1280, description="Limit of the container, MB (800 MB are used after boot).")
     worker_memory_mb: Megabytes = Field(864, description="Limit of the container, MB (650 MB are used after boot).")
+    tenant_manager_memory_mb: Megabytes = Field(192, description="Limit of the container, MB (80 MB are used at work).")
     caddy_memory_mb: Megabytes = Field(96, description="Limit of the container, MB.")
     reserved_memory_mb: Megabytes = Field(
         512, description="Left to the system and Docker; limits and this must fit the droplet's memory."
@@ -288,7 +306,7 @@ class Settings(BaseSettings):
 
     @property
     def repository(self) -> str:
-        """Full name of the image without tag: ``registry/namespace/name``."""
+        """Full name of our images without tag: ``registry/namespace/name``; their tags tell them apart."""
         return f"{self.registry}/{self.image_name}"
 
     @property
@@ -309,7 +327,8 @@ class Settings(BaseSettings):
     @property
     def memory_limits(self) -> dict[str, int]:
         """MB that each container may take."""
-        return {name: getattr(self, f"{name}_memory_mb") for name in ("postgres", "redis", "server", "worker", "caddy")}
+        names = ("postgres", "redis", "server", "worker", "tenant-manager", "caddy")
+        return {name: getattr(self, f"{name.replace('-', '_')}_memory_mb") for name in names}
 
 
 NAMES = {name.upper(): field for name, field in Settings.model_fields.items()}
@@ -334,7 +353,7 @@ NEUTRAL = {
     "REGISTRY_PASSWORD": "-",
     "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY": "pk_test_" + base64.b64encode(b"clerk.invalid$").decode(),
     "CLERK_SECRET_KEY": "sk_test_" + "0" * 8,
-    "CLERK_WEBHOOK_SECRET": "whsec_" + "0" * 16,
+    "CLERK_WEBHOOK_SECRET": "whsec_" + "0" * 32,
 }
 """Stand in for refused required values while the rest is checked; never leave ``load``."""
 

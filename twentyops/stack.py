@@ -8,25 +8,42 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from twentyops.settings import Settings
+from twentyops import data_model
+from twentyops.settings import WEBHOOK_PATH, Settings
 
 ROOT = Path(__file__).parent.parent
 PROJECT = "twenty"
 HOME = "/opt/twenty"
-SERVICES = ("postgres", "redis", "server", "worker", "caddy")
+SERVICES = ("postgres", "redis", "server", "worker", "tenant-manager", "caddy")
 BASE_SERVICES = ("postgres", "redis", "caddy")
-ORDER = (("postgres", "redis"), ("server",), ("worker",), ("caddy",))
+ORDER = (("postgres", "redis"), ("server",), ("worker",), ("tenant-manager",), ("caddy",))
 """Who starts after whom; each step is healthy before the next. Migrations run between the first and the second."""
-SECRETS = ("app_secret", "internal_secret", "postgres_password", "twenty_database_password")
+SECRETS = ("app_secret", "internal_secret", "postgres_password", "tenants_database_password", "twenty_database_password")
 """Made once on the droplet, kept through every redeploy. ``app_secret`` lost means every token and encrypted value lost."""
-DATABASE = "twenty"
 MIGRATE_MEMORY_MB = 2048
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database with a role of the same name, which owns it and has no right on another; the one-off service ``migrated_by``
+    brings it to what ``serves`` needs."""
+
+    name: str
+    secret: str
+    migrated_by: str
+    serves: str
+
+
+TWENTY = Database("twenty", "twenty_database_password", "migrate", "server")
+TENANTS = Database("tenants", "tenants_database_password", "tenant-manager-migrate", "tenant-manager")
+DATABASES = (TWENTY, TENANTS)
 
 _templates = Environment(
     loader=FileSystemLoader(ROOT / "templates"),
@@ -49,15 +66,14 @@ def env_line(name: str, value: str) -> str:
 def env_files(settings: Settings, secrets: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """``{service: {variable: value}}``: each container gets what it reads and nothing else."""
     s = settings
-    database = f"postgres://{DATABASE}:{quote(secrets['twenty_database_password'], safe='')}@postgres:5432/{DATABASE}"
     twenty = {
         "NODE_ENV": "production",
-        "PG_DATABASE_URL": database,
+        "PG_DATABASE_URL": _database_url("postgres", TWENTY, secrets),
         # for psql in health checks and migrations: an address with a password in it would show in every process list
         "PGHOST": "postgres",
-        "PGUSER": DATABASE,
-        "PGDATABASE": DATABASE,
-        "PGPASSWORD": secrets["twenty_database_password"],
+        "PGUSER": TWENTY.name,
+        "PGDATABASE": TWENTY.name,
+        "PGPASSWORD": secrets[TWENTY.secret],
         "REDIS_URL": "redis://redis:6379",
         "APP_SECRET": secrets["app_secret"],
         "SERVER_URL": s.public_url,
@@ -93,7 +109,25 @@ def env_files(settings: Settings, secrets: Mapping[str, str]) -> dict[str, dict[
         "server": twenty | _sign_in(s, secrets) | {"NODE_PORT": "3000", "NODE_OPTIONS": _heap(s.server_memory_mb)},
         "worker": twenty | {"NODE_OPTIONS": _heap(s.worker_memory_mb)},
         "migrate": twenty | {"NODE_OPTIONS": _heap(MIGRATE_MEMORY_MB)},
+        "tenant-manager": _tenant_manager(s, secrets),
     }
+
+
+def _database_url(scheme: str, database: Database, secrets: Mapping[str, str]) -> str:
+    return f"{scheme}://{database.name}:{quote(secrets[database.secret], safe='')}@postgres:5432/{database.name}"
+
+
+def _tenant_manager(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
+    """What the tenant manager reads (files/tenant_manager/tenant_manager/settings.py)."""
+    found = {
+        "DATABASE_URL": _database_url("postgresql", TENANTS, secrets),
+        "CLERK_WEBHOOK_SECRET": settings.clerk_webhook_secret.get_secret_value(),
+        "CLERK_SECRET_KEY": settings.clerk_secret_key.get_secret_value(),
+        "CLERK_API_URL": settings.clerk_api_url,
+        "TWENTYOPS_INTERNAL_SECRET": secrets["internal_secret"],
+        "DATA_MODEL_REVISION": data_model.fingerprint(data_model.load()),
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def _sign_in(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
@@ -128,7 +162,7 @@ def caddyfile(settings: Settings) -> str:
     """Text of the Caddyfile; a bare address is served over plain http, a domain gets its certificate."""
     url = urlsplit(settings.public_url)
     site = url.netloc if url.scheme == "https" else f":{url.port or 80}"
-    return _templates.get_template("Caddyfile.j2").render(site=site)
+    return _templates.get_template("Caddyfile.j2").render(site=site, webhook_path=WEBHOOK_PATH)
 
 
 def caddyfile_path(text: str) -> str:
@@ -163,7 +197,8 @@ def service_hashes(settings: Settings, images: Mapping[str, str], secrets: Mappi
 
 
 def compose_file(settings: Settings, images: Mapping[str, str], secrets: Mapping[str, str]) -> str:
-    """Text of compose.yaml. ``images`` holds full references with digests for postgres, redis, caddy and server."""
+    """Text of compose.yaml. ``images`` holds full references with digests for postgres, redis, caddy, server and
+    tenant-manager."""
     missing = [f"{name} ({images[name]})" for name in images if "@sha256:" not in images[name]]
     if missing:
         raise ValueError("not pinned by digest: " + ", ".join(missing))

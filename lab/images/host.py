@@ -27,14 +27,15 @@ class HostError(RuntimeError):
 class Host:
     """Facts of the outer machine that end up in an image, and so belong to its key.
 
-    ``sources``: one-line apt sources by suite. ``apt_options``: apt.conf lines. ``ca_digest``: hash over the extra CA
-    certificates. Source: apt's, npm's and the CA store's configuration of this machine.
+    ``sources``: one-line apt sources by suite. ``apt_options``: apt.conf lines. ``python_index``: empty where pip is not told of
+    one. ``ca_digest``: hash over the extra CA certificates. Source: apt's, npm's, pip's and the CA store's configuration.
     """
 
     architecture: str
     sources: dict[str, tuple[str, ...]]
     apt_options: tuple[str, ...]
     npm_registry: str
+    python_index: str
     ca_digest: str
 
 
@@ -117,8 +118,16 @@ def inspect(suites: tuple[str, ...]) -> Host:
         sources=sources,
         apt_options=tuple(sorted(options)),
         npm_registry=registry.result().rstrip("/"),
+        python_index=_python_index(),
         ca_digest=_ca_digest(),
     )
+
+
+def _python_index() -> str:
+    """Package index that pip on this machine is set up for; empty: its own."""
+    found = subprocess.run([*pip(), "config", "list"], capture_output=True, text=True, check=False).stdout
+    told = dict(line.split("=", 1) for line in found.splitlines() if "=" in line)
+    return next((told[key].strip("'\"") for key in (":env:.index-url", "global.index-url") if key in told), "")
 
 
 def pip() -> list[str]:

@@ -100,6 +100,13 @@ def recipes(host: Host) -> tuple[Recipe, ...]:
             ),
         ),
         Recipe(
+            name="python",
+            repository="library/python",
+            tag="3.13-slim",
+            suite="trixie",
+            run=RunConfig(env={"PATH": PATH, **_python_environment(host)}, cmd=("python",)),
+        ),
+        Recipe(
             name="node",
             repository="library/node",
             tag="24-alpine",
@@ -132,6 +139,12 @@ def _node_environment(host: Host) -> dict[str, str]:
         "YARN_ENABLE_TELEMETRY": "false",
         "NX_NO_CLOUD": "true",
     }
+
+
+def _python_environment(host: Host) -> dict[str, str]:
+    """Lab-only build settings: the outer machine's certificates and package index (pip's own when it names none)."""
+    index = {"PIP_INDEX_URL": host.python_index} if host.python_index else {}
+    return {"SSL_CERT_FILE": CA_BUNDLE, "PIP_CERT": CA_BUNDLE, "PIP_DISABLE_PIP_VERSION_CHECK": "1", **index}
 
 
 def _files(folder: Path) -> list[tuple[str, str, str]]:

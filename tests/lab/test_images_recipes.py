@@ -17,6 +17,7 @@ HOST = Host(
     sources={suite: (f"deb http://mirror.test/debian {suite} main",) for suite in ("trixie", "bookworm")},
     apt_options=(),
     npm_registry="http://npm.test",
+    python_index="",
     ca_digest="none",
 )
 
@@ -36,6 +37,7 @@ def test_names_and_tags_are_those_that_the_deploy_asks_for() -> None:
         "postgres": "library/postgres:16",
         "redis": "library/redis:7",
         "caddy": "library/caddy:2",
+        "python": "library/python:3.13-slim",
         "node": "library/node:24-alpine",
     }
 
@@ -47,8 +49,9 @@ def test_key_is_stable_for_the_same_input() -> None:
 @pytest.mark.parametrize(
     ("change", "changed"),
     [
-        ({"ca_digest": "other"}, {"debian", "postgres", "redis", "caddy", "node"}),
+        ({"ca_digest": "other"}, {"debian", "postgres", "redis", "caddy", "python", "node"}),
         ({"npm_registry": "http://elsewhere.test"}, {"node"}),
+        ({"python_index": "http://elsewhere.test"}, {"python"}),
         ({"sources": {**HOST.sources, "bookworm": ("deb http://x.test/debian bookworm main",)}}, {"redis"}),
     ],
 )

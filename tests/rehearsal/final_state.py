@@ -12,7 +12,7 @@ FILES = """
 find /opt /etc /root /usr/local /var/lib/twentyops /var/spool/cron -printf '%p %y %m %U:%G %l\\n'
 find /tmp /var/tmp -mindepth 1 -not -path '*/systemd-private-*' -not -name 'runc-process*' -printf '%p %y %m\\n'
 """
-OWN_TO_A_MACHINE = "hostname hosts machine-id ssh_host_* 10-host0.network ld.so.cache resolv.conf audit.log migrate.log lock.json"
+OWN_TO_A_MACHINE = "hostname hosts machine-id ssh_host_* 10-host0.network ld.so.cache resolv.conf audit.log migrate.log tenant-manager-migrate.log lock.json"
 DIGESTS = (
     "find /etc /root /usr/local /opt/twenty/caddy /var/lib/twentyops -type f "
     + " ".join(f"-not -name '{name}'" for name in OWN_TO_A_MACHINE.split())

@@ -15,6 +15,7 @@ from lab.registry import Registry
 from lab.world import Lab
 from tests.rehearsal import driver
 from tests.rehearsal.conftest import Deployed, standin_copy
+from twentyops import stack
 
 DOCKERFILE = "packages/twenty-docker/twenty/Dockerfile"
 BEFORE_THIS = "# uid 1000, no root\nUSER 1000\n"
@@ -80,7 +81,7 @@ CASES = [
         "build step fails",
         "RUN echo 'cannot compile the moon' && false",
         [
-            "the image could not be built",
+            "image could not be built",
             "cannot compile the moon",
             "a step of the Dockerfile failed",
             "whole log: /var/lib/twentyops/build/",
@@ -89,12 +90,12 @@ CASES = [
     Broken(
         "build runs out of memory",
         "RUN echo 'bundling' && exit 137",
-        ["the image could not be built", "the build ran out of memory", "BUILDER_HOST"],
+        ["image could not be built", "the build ran out of memory", "BUILDER_HOST"],
     ),
     Broken(
         "build runs out of space",
         "RUN cat /etc/passwd > /dev/full",
-        ["the image could not be built", "the builder's disk is full: docker builder prune"],
+        ["image could not be built", "the builder's disk is full: docker builder prune"],
     ),
 ]
 
@@ -105,7 +106,7 @@ def served(deployed: Deployed) -> str:
         assert (answer.status, json.load(answer)["status"]) == (200, "ok")
     found = driver.inspect(deployed.droplet)
     assert {name: c["State"]["Health"]["Status"] for name, c in found.items()} == {
-        f"twenty-{service}-1": "healthy" for service in ("postgres", "redis", "server", "worker", "caddy")
+        f"twenty-{service}-1": "healthy" for service in stack.SERVICES
     }
     assert found["twenty-server-1"]["Config"]["Image"] == found["twenty-worker-1"]["Config"]["Image"]
     return str(found["twenty-server-1"]["Config"]["Image"])
@@ -173,4 +174,4 @@ def test_good_release_deploys_again(deployed: Deployed) -> None:
 
 def test_failed_releases_leave_nothing_behind_but_their_files(deployed: Deployed) -> None:
     names = deployed.droplet.ssh("docker ps --all --format '{{.Names}}'").stdout.split()
-    assert sorted(names) == [f"twenty-{service}-1" for service in ("caddy", "postgres", "redis", "server", "worker")]
+    assert sorted(names) == [f"twenty-{service}-1" for service in sorted(stack.SERVICES)]

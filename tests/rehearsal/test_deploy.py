@@ -25,7 +25,7 @@ def test_first_deploy_ends_with_a_stack_that_answers(deployed: Deployed) -> None
     assert changed > 15 or not deployed.was_bare
     with urllib.request.urlopen(f"http://{deployed.droplet.address}/healthz", timeout=10) as answer:
         assert (answer.status, json.load(answer)["status"]) == (200, "ok")
-    assert len(driver.containers(deployed.droplet)) == 5
+    assert len(driver.containers(deployed.droplet)) == len(stack.SERVICES)
     assert driver.manifest(deployed.droplet)["public_url"] == f"http://{deployed.droplet.address}"
     assert driver.lock(deployed.droplet) == ""
 
@@ -35,7 +35,7 @@ def test_first_deploy_to_debian_12(bookworm: Deployed) -> None:
     assert run.exit_code == 0, str(run)
     assert run.counts[1] == 0
     assert "VERSION_CODENAME=bookworm" in bookworm.droplet.ssh("cat /etc/os-release").stdout
-    assert len(driver.containers(bookworm.droplet)) == 5
+    assert len(driver.containers(bookworm.droplet)) == len(stack.SERVICES)
     again = bookworm.target.run()
     assert again.exit_code == 0, str(again)
     assert again.counts[:2] == (0, 0), str(again)

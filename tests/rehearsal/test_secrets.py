@@ -129,11 +129,11 @@ def test_files_of_the_droplet(deployed: Deployed, values: dict[str, str]) -> Non
     found = secrets.files_with(deployed.droplet, values)
     assert set(found.values()) == {"600 root"}
     current = deployed.droplet.ssh("readlink -f /opt/twenty/current").stdout.strip()
-    belongs = {f"{current}/env/{service}.env" for service in ("postgres", "server", "worker", "migrate")}
+    belongs = {f"{current}/env/{service}.env" for service in ("postgres", "server", "worker", "migrate", "tenant-manager")}
     belongs |= {f"/opt/twenty/secrets/{name}" for name in stack.SECRETS}
     belongs.add("/root/.docker/config.json")
     assert belongs <= set(found)
-    assert [path for path in set(found) - belongs if not re.fullmatch(r"/opt/twenty/releases/[^/]+/env/\w+\.env", path)] == []
+    assert [path for path in set(found) - belongs if not re.fullmatch(r"/opt/twenty/releases/[^/]+/env/[\w-]+\.env", path)] == []
 
 
 def test_files_of_the_builder(deployed: Deployed, values: dict[str, str]) -> None:

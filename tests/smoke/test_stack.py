@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-SERVICES = ["postgres", "redis", "server", "worker", "caddy"]
+SERVICES = ["postgres", "redis", "server", "worker", "tenant-manager", "caddy"]
+READ_ONLY = {"tenant-manager", "caddy"}
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -43,6 +44,7 @@ def test_container_is_confined(containers: dict[str, Any], service: str) -> None
     assert config["Memory"] > 0
     assert config["LogConfig"]["Config"]["max-size"]
     assert config["RestartPolicy"]["Name"] == "unless-stopped"
+    assert config["ReadonlyRootfs"] == (service in READ_ONLY)
     if service != "caddy":
         assert containers[service]["Config"]["User"] not in {"", "0", "root"}
 
@@ -50,6 +52,9 @@ def test_container_is_confined(containers: dict[str, Any], service: str) -> None
 def test_each_container_gets_only_its_variables(containers: dict[str, Any]) -> None:
     names = {service: set(c["Config"]["EnvNames"]) for service, c in containers.items()}
     assert "APP_SECRET" in names["server"]
+    assert "CLERK_WEBHOOK_SECRET" in names["tenant-manager"]
+    assert not names["tenant-manager"] & {"APP_SECRET", "PG_DATABASE_URL", "PGPASSWORD"}
+    assert not names["server"] & {"CLERK_WEBHOOK_SECRET", "DATABASE_URL"}
     for service in ("postgres", "redis", "caddy"):
         assert not names[service] & {"APP_SECRET", "PG_DATABASE_URL", "CLERK_SECRET_KEY"}, service
     assert not names["redis"] & {"POSTGRES_PASSWORD"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import json
 
 import httpx
 import pytest
@@ -106,8 +106,10 @@ def test_the_same_id_twice_is_one_event(world: World) -> None:
 
 def test_the_self_test_is_done_and_leaves_no_tenant(world: World) -> None:
     manager = world.start()
-    body, message = world.event("twentyops.self_test", {}), f"msg_{uuid.uuid4().hex}"
-    assert httpx.post(manager.url, content=body, headers=world.signed(body, message), verify=NO_TLS).status_code == 202
+    told = json.loads(world.command("events", "self-test").stdout)
+    assert manager.url.endswith(told["path"])
+    answer = httpx.post(manager.url, content=told["body"], headers=told["headers"], verify=NO_TLS)
+    assert answer.status_code == 202
     wait_until(lambda: world.rows("SELECT 1 FROM event WHERE state = 'done'"), 10, "the self-test is not worked off")
     assert world.twenty.asked.count("GET /internal/tenants") == len(world.twenty.asked), "only readiness was asked"
     assert world.rows("SELECT * FROM tenant") == []

@@ -28,8 +28,8 @@ HOSTS = Path(__file__).parent / "hosts"
 
 @pytest.fixture
 def current(monkeypatch: pytest.MonkeyPatch) -> plan.Plan:
-    """A plan whose image is still to be built."""
-    made = plan.Plan(settings(), Source("https://example.com/twenty.git", "v1.10.0", "c" * 40, None), "a" * 64)
+    """A plan whose images are still to be built."""
+    made = plan.draft(settings(), Source("https://example.com/twenty.git", "v1.10.0", "c" * 40, None))
     made.base_images = {name: IMAGES[name] for name in ("postgres", "redis", "caddy")}
     monkeypatch.setattr(plan, "current", lambda: made)
     return made
@@ -110,9 +110,10 @@ def test_whole_deploy_is_planned_for_a_host_without_docker(current: plan.Plan) -
 
 
 def test_unchanged_image_is_neither_built_nor_pushed(current: plan.Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    current.image_digest = "sha256:" + "1" * 64
-    monkeypatch.setattr("twentyops.image.build", lambda plan: pytest.fail("built"))
-    monkeypatch.setattr("twentyops.image.push", lambda plan: pytest.fail("pushed"))
+    for made in current.built:
+        made.digest = "sha256:" + "1" * 64
+    monkeypatch.setattr("twentyops.builder.build", lambda plan, image: pytest.fail("built"))
+    monkeypatch.setattr("twentyops.builder.push", lambda plan, image: pytest.fail("pushed"))
     assert run(world("debian-13", "builder"), source.tell, image.publish, image.known) == []
 
 

@@ -41,7 +41,7 @@ def callables(operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         "release_files": {"directory", "content"},
         "checked_caddyfile": {"image"},
         "postgres_database": {"password"},
-        "twenty_migrations": {"directory", "image"},
+        "database_migrations": {"directory", "image"},
         "compose_services": {"directory", "wanted"},
     }.get(operation, set())
     values = {key: tuple(v) if key in {"services", "names", "packages"} else v for key, v in arguments.items()}

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.test_settings import GOOD
-from twentyops import distributions, facts, image, lock, operations, preflight, release, stack
+from twentyops import builder, distributions, facts, lock, operations, preflight, release, stack
 from twentyops.registry import ImageRef
 from twentyops.settings import Settings, load
 
-IMAGES = {name: f"r.example.com/{name}@sha256:{'0' * 64}" for name in ("postgres", "redis", "caddy", "server")}
+IMAGES = {name: f"r.example.com/{name}@sha256:{'0' * 64}" for name in ("postgres", "redis", "caddy", "server", "tenant-manager")}
 SECRETS = {name: name[0] * 64 for name in stack.SECRETS}
 HOST = {
     "os": "debian", "os_version": "13", "codename": "trixie", "machine": "x86_64", "memory_mb": 3900, "disk_mb": 40_000,
@@ -108,7 +108,7 @@ def test_each_container_gets_only_what_it_reads() -> None:
     assert not {GOOD["REGISTRY_PASSWORD"]} & everything
     assert "POSTGRES_PASSWORD" not in files["server"]
     sign_in = {"CLERK_SECRET_KEY", "TWENTYOPS_INTERNAL_SECRET", "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY"}
-    assert [name for name, values in files.items() if sign_in & set(values)] == ["server"]
+    assert [name for name, values in files.items() if sign_in & set(values)] == ["server", "tenant-manager"]
     assert sign_in <= set(files["server"])
     assert not [name for name in files["server"] if name.startswith("CLERK_") and name != "CLERK_SECRET_KEY"]
 
@@ -221,7 +221,7 @@ def test_lock_counts_until_its_time_is_over_or_its_process_is_gone() -> None:
     ],
 )
 def test_failed_build_is_explained_with_lines_and_remedy(log: str, part: str) -> None:
-    text = image.explain("#1 fine\n" * 300 + log + "\n")
+    text = builder.explain("#1 fine\n" * 300 + log + "\n")
     assert part in text
     assert log in text
     assert len(text.splitlines()) < 60

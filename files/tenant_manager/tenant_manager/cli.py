@@ -11,7 +11,7 @@ from typing import Any
 
 import uvloop
 
-from tenant_manager import logs
+from tenant_manager import logs, self_test
 from tenant_manager.errors import ManagerError
 from tenant_manager.service import Parts, parts, serve
 from tenant_manager.settings import Settings, load
@@ -28,12 +28,13 @@ def parser() -> argparse.ArgumentParser:
     tenants.add_parser("list")
     for verb in ("show", "sync", "suspend", "resume"):
         tenants.add_parser(verb).add_argument("id", metavar="ORGANIZATION_ID")
-    events = commands.add_parser("events", help="list|show|retry").add_subparsers(dest="verb", required=True)
+    events = commands.add_parser("events", help="list|show|retry|self-test").add_subparsers(dest="verb", required=True)
     listed = events.add_parser("list")
     listed.add_argument("--state", choices=["queued", "done", "ignored", "dead"])
     listed.add_argument("--limit", type=int, default=50)
     for verb in ("show", "retry"):
         events.add_parser(verb).add_argument("id", metavar="SVIX_ID")
+    events.add_parser("self-test", help="print one signed delivery that nothing follows from")
     reconcile = commands.add_parser("reconcile", help="compare everything with Clerk, and repair")
     reconcile.add_argument("--dry-run", action="store_true", help="say what differs, change nothing")
     reconcile.add_argument("--removals", type=int, metavar="N", help="allow so many removals, instead of the threshold")
@@ -53,6 +54,9 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         if args.command == "serve":
             uvloop.run(serve(settings))
+            return 0
+        if args.command == "events" and args.verb == "self-test":
+            show(self_test.signed(settings))
             return 0
         return asyncio.run(administer(settings, args))
     except ManagerError as error:

@@ -1,0 +1,68 @@
+// Who and what Clerk's ids stand for: the patchset's own schema, and the rows of Twenty that it points to.
+import type { PoolClient } from 'pg';
+
+import { type Tenant } from '../../auth/clerk/pure/session-exchange';
+import { CLERK_SCHEMA_STATEMENTS } from '../../auth/clerk/store/clerk-schema';
+import { knownEmail } from '../../auth/clerk/tenants/tenant-decisions';
+import { type ClerkPerson } from '../../auth/clerk/tenants/tenant-input';
+import { findUser, type User } from './auth/context';
+import { database, inTransaction } from './database';
+
+export const prepareClerk = async (): Promise<void> => {
+  await inTransaction(async (client) => {
+    await client.query(`SELECT pg_advisory_xact_lock(hashtextextended('twentyops clerk schema', 0))`);
+    for (const statement of CLERK_SCHEMA_STATEMENTS) await client.query(statement);
+  });
+};
+
+export const locked = async <T>(keys: string[], work: (client: PoolClient) => Promise<T>): Promise<T> =>
+  inTransaction(async (client) => {
+    for (const key of [...keys].sort()) await client.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [key]);
+    return work(client);
+  });
+
+export const findTenant = async (organizationId: string): Promise<Tenant | null> => {
+  const { rows } = await database().query<Tenant>(
+    'SELECT workspace_id AS "workspaceId", status FROM clerk.organization WHERE organization_id = $1',
+    [organizationId],
+  );
+  return rows[0] ?? null;
+};
+
+export const findUserId = async (clerkUserId: string): Promise<string | null> => {
+  const { rows } = await database().query<{ id: string }>('SELECT user_id AS id FROM clerk."user" WHERE clerk_user_id = $1', [
+    clerkUserId,
+  ]);
+  return rows[0]?.id ?? null;
+};
+
+export const ensureUser = async (person: ClerkPerson): Promise<User> =>
+  locked([`user ${person.clerkUserId}`], async (client) => {
+    const linked = await findUserId(person.clerkUserId);
+    const email = knownEmail(person);
+    const known = linked ? await findUser('id', linked) : await findUser('email', email);
+    const { rows } = known
+      ? await client.query<User>('UPDATE core."user" SET "firstName" = $2, "lastName" = $3 WHERE id = $1 RETURNING *', [
+          known.id,
+          person.firstName,
+          person.lastName,
+        ])
+      : await client.query<User>(
+          'INSERT INTO core."user" (email, "firstName", "lastName", "isEmailVerified") VALUES ($1, $2, $3, $4) RETURNING *',
+          [email, person.firstName, person.lastName, person.emailVerified],
+        );
+    const user = rows[0] as User;
+    await client.query(
+      'INSERT INTO clerk."user" (clerk_user_id, user_id) VALUES ($1, $2) ON CONFLICT (clerk_user_id) DO NOTHING',
+      [person.clerkUserId, user.id],
+    );
+    return user;
+  });
+
+export const isMember = async (userId: string, workspaceId: string): Promise<boolean> => {
+  const { rowCount } = await database().query(
+    'SELECT 1 FROM core."userWorkspace" WHERE "userId" = $1 AND "workspaceId" = $2 AND "deletedAt" IS NULL',
+    [userId, workspaceId],
+  );
+  return rowCount === 1;
+};
