@@ -129,8 +129,8 @@ def _sources() -> list[Path]:
 def built_tree(node: Path) -> Path:
     """A copy of the stand-in's tree, installed and built, kept in the cache by the content of its sources."""
     sources = {path: path.relative_to(TREE) for path in _sources()}
-    # what the patchset would lay into the tree: the stand-in decides about sign-in by the very files that Twenty gets
-    sources |= {path: path.relative_to(OVERLAY) for path in sorted((OVERLAY / SERVER / "src/auth/clerk").rglob("*.ts"))}
+    # what the patchset would lay into the tree: the stand-in signs in and applies the data model by the very files that Twenty gets
+    sources |= {path: path.relative_to(OVERLAY) for path in sorted((OVERLAY / SERVER / "src").rglob("*.ts"))}
     digest = hashlib.sha256()
     for path, name in sources.items():
         digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")

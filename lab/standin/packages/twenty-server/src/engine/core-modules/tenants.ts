@@ -212,7 +212,10 @@ const updateUser = answering(
   },
 );
 
-// No services to boot here: the command itself does it, as it does at the start of the container.
+// No services to boot here: the command does it in a process of its own, by one mutation a field.
+const COMMAND = `require(${JSON.stringify(require.resolve('../../data-model/cli'))}).main(process.argv.slice(1))
+  .then((code) => process.stdout.write('', () => process.exit(code)))`;
+
 const applyDataModel = answering(
   (request) => {
     const read = readOrganization(request);
@@ -225,11 +228,13 @@ const applyDataModel = answering(
   async ({ organizationId, mode }, response) => {
     const tenant = await describe(organizationId);
     if (!tenant) return notFound(response, 'not-found');
-    const argv = ['scripts/migrate-schema.ts', mode, '--workspace', tenant.workspaceId, '--through', 'graphql', '--json'];
+    const argv = ['-e', COMMAND, '--', mode, '--workspace', tenant.workspaceId, '--through', 'graphql', '--json'];
     const report = await new Promise<string>((resolve, reject) => {
       execFile(process.execPath, argv, { maxBuffer: 16 << 20 }, (error, stdout) => (stdout ? resolve(stdout) : reject(error)));
     });
-    return JSON.parse(report).workspaces[0];
+    const found = JSON.parse(report).workspaces?.[0];
+    if (!found) throw new Error(`the data model was not run: ${report.slice(0, 500)}`);
+    return found;
   },
 );
 
