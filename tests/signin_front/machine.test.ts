@@ -135,7 +135,7 @@ for (const reason of ['workspace-provisioning', 'not-a-member', 'unavailable'] a
     for (let round = 0; round < 500 && play.state.phase !== 'stopped'; round++) {
       play.send(answer(given));
       if (play.state.phase === 'waiting') {
-        const [command] = play.commands;
+        const command = play.commands[play.commands.length - 1];
         assert.equal(command.type, 'schedule');
         pauses.push(command.type === 'schedule' ? command.delayMs : 0);
         play.now += pauses.at(-1) ?? 0;
@@ -151,6 +151,14 @@ for (const reason of ['workspace-provisioning', 'not-a-member', 'unavailable'] a
     assert.deepEqual(play.send(letIn()), ['hand-over']);
   });
 }
+
+test('who is not let in any more keeps nothing of the earlier session: forgotten once, not at each question', () => {
+  const play = new Play();
+  assert.deepEqual(play.send(signedIn(), answer({ kind: 'not-a-member' })), ['exchange', 'forget', 'schedule']);
+  assert.deepEqual(play.send({ type: 'tick' }, answer({ kind: 'not-a-member' })), ['exchange', 'schedule']);
+  const busy = new Play();
+  assert.deepEqual(busy.send(signedIn(), answer({ kind: 'unavailable', retryAfterSeconds: null })), ['exchange', 'schedule']);
+});
 
 test('being provisioned, then being added, are two waits', () => {
   const play = new Play();

@@ -10,6 +10,7 @@ import { getClerkReturnAddress } from '@/auth/clerk/getClerkReturnAddress';
 import { requestClerkSession } from '@/auth/clerk/requestClerkSession';
 import { isDefined } from 'twenty-shared/utils';
 import { REACT_APP_SERVER_BASE_URL } from '~/config';
+import { cookieStorage } from '~/utils/cookie-storage';
 
 /* What is needed of Clerk once its script runs. */
 export type ClerkHandle = {
@@ -101,6 +102,8 @@ export const clerkSession = createClerkSessionController({
   forget: () => {
     keepClerkTokenPair(null);
     setTokenPair?.(null);
+    // Recoil writes the cookie later; a page that is loaded anew would be gone by then
+    cookieStorage.removeItem('tokenPair');
     clearStorage(localStorage);
     clearStorage(sessionStorage);
   },

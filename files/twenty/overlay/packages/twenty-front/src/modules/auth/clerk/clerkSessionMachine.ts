@@ -168,7 +168,11 @@ const waitFor = (
 
   return {
     state: { phase: 'waiting', identity: state.identity, series },
-    commands: [{ type: 'schedule', delayMs }],
+    // not let in: what an earlier session left in the browser goes
+    commands:
+      reason === 'not-a-member' && series.attempt === 1
+        ? [{ type: 'forget' }, { type: 'schedule', delayMs }]
+        : [{ type: 'schedule', delayMs }],
     memory: around.memory,
   };
 };
