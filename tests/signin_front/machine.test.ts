@@ -168,6 +168,26 @@ test('being provisioned, then being added, are two waits', () => {
   assert.equal(play.state.phase, 'waiting');
 });
 
+test('a workspace with an address of its own: the page goes there, told so by a fresh token, and never round and round', () => {
+  const play = new Play();
+  const home = 'https://acme.crm.test';
+  const away = (): void => {
+    play.load();
+    assert.deepEqual(play.send(signedIn(), answer({ kind: 'elsewhere', home: 'https://of-the-last-one.crm.test' })), ['exchange', 'exchange']);
+    play.send(answer({ kind: 'elsewhere', home }));
+  };
+  for (let turn = 0; turn < CLERK_LOOP_LIMITS.moves.times; turn++) {
+    away();
+    assert.deepEqual(play.commands, [{ type: 'move', home }], 'nothing is forgotten: the session there is another one');
+    assert.deepEqual(play.send(signedIn(), signedOut, { type: 'tick' }), [], 'the page is going');
+  }
+  away();
+  assert.equal(play.reason, 'address-loop');
+  assert.deepEqual(play.send({ type: 'retry' }), ['restart']);
+  play.load();
+  assert.deepEqual(play.send(signedIn(), letIn()), ['exchange', 'hand-over'], 'at the right address it opens');
+});
+
 test('Retry-After is honoured, within reason, and spread', () => {
   for (const random of [0, 0.5, 1]) {
     assert.ok(getClerkRetryDelay(1, random, 7) >= 7_000);

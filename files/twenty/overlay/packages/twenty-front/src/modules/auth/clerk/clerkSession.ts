@@ -6,7 +6,10 @@ import {
 import { type ClerkTokenPair } from '@/auth/clerk/clerkSessionTypes';
 import { isClerkOn, keepClerkTokenPair } from '@/auth/clerk/clerkTokenPair';
 import { createClerkSessionController } from '@/auth/clerk/createClerkSessionController';
-import { getClerkReturnAddress } from '@/auth/clerk/getClerkReturnAddress';
+import {
+  getClerkHomeAddress,
+  getClerkReturnAddress,
+} from '@/auth/clerk/getClerkReturnAddress';
 import { requestClerkSession } from '@/auth/clerk/requestClerkSession';
 import { isDefined } from 'twenty-shared/utils';
 import { REACT_APP_SERVER_BASE_URL } from '~/config';
@@ -113,6 +116,9 @@ export const clerkSession = createClerkSessionController({
     } else {
       window.location.replace('/');
     }
+  },
+  move: (home) => {
+    window.location.replace(getClerkHomeAddress(window.location.href, home));
   },
 });
 
