@@ -20,6 +20,8 @@ export type ClerkHandle = {
   getToken: (isTokenFresh: boolean) => Promise<string | null>;
   redirectToSignIn: (returnAddress: string) => Promise<unknown>;
   signOut: () => Promise<unknown>;
+  /* A development instance shares no cookies between addresses: its session goes along in the address itself. */
+  carrySessionTo: (address: string) => string;
 };
 
 type TokenPairSetter = (tokenPair: ClerkTokenPair | null) => void;
@@ -118,7 +120,9 @@ export const clerkSession = createClerkSessionController({
     }
   },
   move: (home) => {
-    window.location.replace(getClerkHomeAddress(window.location.href, home));
+    const address = getClerkHomeAddress(window.location.href, home);
+
+    window.location.replace(clerkHandle?.carrySessionTo(address) || address);
   },
 });
 
