@@ -12,14 +12,14 @@ from tests.contract.native import ensure_node
 TWENTYS_NODE = (24, 5)
 
 
-def run(suite: Path, at_least: int, timeout: int) -> None:
-    """One suite, with ``resolve.mjs`` beside it; an AssertionError where a test fails or fewer than ``at_least`` passed.
+def run(suite: Path, at_least: int, timeout: int, resolver: Path | None = None) -> None:
+    """One suite, with ``resolver`` or the ``resolve.mjs`` beside it; an AssertionError where a test fails or fewer than ``at_least`` passed.
 
     + timeout: seconds
     """
     node = ensure_node(TWENTYS_NODE) / "node"
     done = subprocess.run(
-        [node, "--no-warnings", "--import", suite.parent / "resolve.mjs", "--test", suite],
+        [node, "--no-warnings", "--import", resolver or suite.parent / "resolve.mjs", "--test", suite],
         capture_output=True, text=True, timeout=timeout, env={**os.environ, "NO_COLOR": "1"},
     )  # fmt: skip
     assert done.returncode == 0, (done.stdout + done.stderr)[-8000:]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
 from playwright.sync_api import Browser, BrowserContext, Page, Response, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from lab.clerk.control import Control
 from lab.command import wait_until
@@ -139,6 +141,11 @@ class Person:
         """An entry of the menu that opens at the workspace's name."""
         self.page.get_by_text(workspace, exact=True).first.click()
         self.page.get_by_text(entry, exact=True).click()
+
+    def go_on(self) -> None:
+        """The next thing a person does in the CRM. A request of the page's own may have been refused before; then there is no link."""
+        with suppress(PlaywrightTimeout):
+            self.page.locator("a[href^='/objects/companies']").first.click(timeout=5_000)
 
     # --- seeing ---
 

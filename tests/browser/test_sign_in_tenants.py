@@ -194,7 +194,7 @@ def test_a_removed_member_is_out(somebody: Somebody, cast: Cast) -> None:
     token = bob.token
     cast.tenants.remove(organization, cast.users["Bob"])
     assert "errors" in graphql(bob.origin, token, PEOPLE)
-    bob.page.locator("a[href^='/objects/companies']").first.click()
+    bob.go_on()
     bob.reads("Adding you to the workspace")
     bob.page.evaluate("(() => { const now = Date.now; Date.now = () => now() + 60_000; })()")
     bob.reads("You are not a member of this workspace")
@@ -212,7 +212,7 @@ def test_a_suspended_workspace_is_locked_until_it_is_resumed(somebody: Somebody,
     alice.sign_in("Alice")
     alice.inside()
     cast.tenants.suspend(organization)
-    alice.page.locator("a[href^='/objects/companies']").first.click()
+    alice.go_on()
     alice.reads("This workspace is suspended")
     alice.picture("suspended")
     assert alice.token_pair() is None

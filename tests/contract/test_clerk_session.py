@@ -2,6 +2,7 @@
 
 A real server: ``--twenty-url``, ``--clerk-admin`` (the emulator's control, token in CLERK_ADMIN_TOKEN), and the server's
 TWENTYOPS_INTERNAL_SECRET in the environment. It must have been told that emulator's address, key and secret.
+In subdomain mode (IS_MULTIWORKSPACE_ENABLED=true) also ``--public-url``, its SERVER_URL.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import httpx
@@ -55,12 +57,25 @@ class Door:
     secret: str
     origin: str
     ids: dict[str, str] = field(default_factory=dict)
+    public: str = ""
 
     def mint(self, who: str, organization: str | None = "acme", **more: Any) -> str:
         wanted: dict[str, Any] = {"user_id": self.ids[who], "origin": self.origin, **more}
         if organization:
             wanted["organization_id"] = self.ids[organization]
         return str(self.clerk.mint(**wanted)["jwt"])
+
+    @cached_property
+    def has_subdomains(self) -> bool:
+        return bool(self.http.get("/client-config").json()["isMultiWorkspaceEnabled"])
+
+    def go_home(self) -> None:
+        """In subdomain mode on to Acme's own address; ``public`` stays the one where people begin."""
+        self.public = self.origin
+        if self.has_subdomains:
+            told = self.answer(self.mint("alice"))
+            assert told == {"status": "elsewhere", "organizationId": self.ids["acme"], "home": told.get("home")}
+            self.origin = told["home"]
 
     def ask(self, token: str | None) -> httpx.Response:
         headers = {} if token is None else {"authorization": f"Bearer {token}".strip()}
@@ -125,8 +140,9 @@ def door(request: pytest.FixtureRequest) -> Iterator[Door]:
     if given:
         url = given.rstrip("/")
         with Control(admin, os.environ["CLERK_ADMIN_TOKEN"]) as clerk, httpx.Client(base_url=url, timeout=60) as http:
-            found = Door(http, clerk, os.environ[INTERNAL], url)
+            found = Door(http, clerk, os.environ[INTERNAL], request.config.getoption("--public-url").rstrip("/") or url)
             furnish(found)
+            found.go_home()
             yield found
             clerk.heal()
         return
@@ -210,6 +226,29 @@ def test_reasons_why_not_yet(door: Door) -> None:
     assert door.answer(door.mint("bob"))["status"] == "signed-in"
     assert door.internal("DELETE", path)["removed"] is True
     assert door.answer(door.mint("bob")) == waiting
+
+
+def test_with_subdomains_tokens_are_handed_out_at_the_workspaces_own_address(door: Door) -> None:
+    if not door.has_subdomains:
+        pytest.skip("asks a server with IS_MULTIWORKSPACE_ENABLED=true")
+    scheme, _, host = door.public.partition("://")
+    assert door.origin == f"{scheme}://acme-{door.ids['mark']}.{host}"
+    assert door.answer(door.mint("alice"))["status"] == "signed-in"
+    away = {"status": "elsewhere", "organizationId": door.ids["acme"], "home": door.origin}
+    for origin in (door.public, f"{scheme}://app.{host}", f"{scheme}://globex.{host}"):
+        assert door.answer(door.mint("alice", origin=origin)) == away, origin
+    for origin in (f"{scheme}://a.b.{host}", f"{scheme}://acme.{host}.evil.test", f"{scheme}://evil{host}", f"ftp://acme.{host}"):
+        answer = door.ask(door.mint("alice", origin=origin))
+        assert (answer.status_code, answer.content) == (401, REFUSED), origin
+    asked = "query ($o: String!) { getPublicWorkspaceDataByDomain(origin: $o) { id displayName workspaceUrls { subdomainUrl } } }"
+    told = [
+        Api(door.http).metadata(asked, o=o).ok()["getPublicWorkspaceDataByDomain"]
+        for o in (door.origin, f"{scheme}://nobody.{host}")
+    ]
+    assert [t["workspaceUrls"].pop("subdomainUrl") for t in told] == [door.origin, f"{scheme}://nobody.{host}"], (
+        "the page stays where it is"
+    )
+    assert told[0] == told[1], "strangers do not learn which address is a tenant's"
 
 
 def test_suspended_and_resumed(door: Door) -> None:

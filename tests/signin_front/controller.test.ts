@@ -40,6 +40,7 @@ const world = (answers: (() => Promise<ClerkExchangeAnswer>)[]) => {
     handOver: () => void told.push('hand over'),
     forget: () => void told.push('forget'),
     restart: (at) => void told.push(`restart ${at}`),
+    move: (home) => void told.push(`move ${home}`),
   };
   return { told, timers, controller: createClerkSessionController(ports), failSignOut: () => (signOut = () => Promise.reject(new Error('offline'))) };
 };

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { CLERK_LOOP_MEMORY_KEY, readClerkLoopMemory, writeClerkLoopMemory } from '../../files/twenty/overlay/packages/twenty-front/src/modules/auth/clerk/clerkLoopMemory.ts';
-import { getClerkReturnAddress, isTwentySignInPage } from '../../files/twenty/overlay/packages/twenty-front/src/modules/auth/clerk/getClerkReturnAddress.ts';
+import { getClerkHomeAddress, getClerkReturnAddress, isTwentySignInPage } from '../../files/twenty/overlay/packages/twenty-front/src/modules/auth/clerk/getClerkReturnAddress.ts';
 import { findClerkKeyProblem, readClerkSettings } from '../../files/twenty/overlay/packages/twenty-front/src/modules/auth/clerk/readClerkSettings.ts';
 import { readSourceCodeUrl } from '../../files/twenty/overlay/packages/twenty-front/src/modules/auth/clerk/readSourceCodeUrl.ts';
 import { parseRetryAfter, readClerkExchangeAnswer, requestClerkSession } from '../../files/twenty/overlay/packages/twenty-front/src/modules/auth/clerk/requestClerkSession.ts';
@@ -29,6 +29,7 @@ test('the return address is this page, whatever a stranger put into it', () => {
     const got = getClerkReturnAddress(CRM + page);
     assert.equal(got, CRM + back);
     assert.equal(new URL(got).origin, CRM);
+    assert.equal(getClerkHomeAddress(CRM + page, 'https://acme.crm.test'), `https://acme.crm.test${back}`, 'the same page at home');
   }
   assert.equal(getClerkReturnAddress('http://user:word@10.77.1.10/x'), `${CRM}/x`);
   assert.ok(isTwentySignInPage('/welcome') && !isTwentySignInPage('/welcomes') && !isTwentySignInPage('/objects/verify'));
@@ -87,6 +88,12 @@ test('what an answer means; what is not understood is never a way in', () => {
     assert.equal(read(200, { ...BODY, [field]: undefined }).kind, 'unavailable', field);
     assert.equal(read(200, { ...BODY, [field]: '' }).kind, 'unavailable', field);
   }
+  for (const home of ['https://acme.crm.test', 'http://acme.crm.test:8080']) {
+    assert.deepEqual(read(200, { status: 'elsewhere', organizationId: 'org_a', home }), { kind: 'elsewhere', home });
+  }
+  for (const home of [undefined, '', 7, 'acme.crm.test', '//acme.crm.test', 'https://acme.crm.test/', 'https://a@acme.crm.test', 'javascript:alert(1)']) {
+    assert.equal(read(200, { status: 'elsewhere', home }).kind, 'unavailable', String(home));
+  }
   for (const nonsense of ['<!doctype html>', null, [], 7, { status: 'welcome' }, { ...BODY, tokens: { refreshToken: TOKEN } }]) {
     assert.equal(read(200, nonsense).kind, 'unavailable');
   }
@@ -121,7 +128,7 @@ test('a request carries the token in its header alone, follows no redirect, and 
 });
 
 test('what the tab remembers survives damage and a browser without storage', () => {
-  const empty = { redirects: [], refusals: [], restarts: [] };
+  const empty = { redirects: [], refusals: [], restarts: [], moves: [] };
   for (const kept of [null, '', '{', '[]', '7', '"x"', '{"redirects":"x","refusals":[1,"2",null],"restarts":{}}']) {
     const memory = readClerkLoopMemory({ getItem: () => kept });
     assert.deepEqual(memory, kept?.includes('refusals') ? { ...empty, refusals: [1] } : empty);

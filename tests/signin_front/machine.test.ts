@@ -135,7 +135,7 @@ for (const reason of ['workspace-provisioning', 'not-a-member', 'unavailable'] a
     for (let round = 0; round < 500 && play.state.phase !== 'stopped'; round++) {
       play.send(answer(given));
       if (play.state.phase === 'waiting') {
-        const [command] = play.commands;
+        const command = play.commands[play.commands.length - 1];
         assert.equal(command.type, 'schedule');
         pauses.push(command.type === 'schedule' ? command.delayMs : 0);
         play.now += pauses.at(-1) ?? 0;
@@ -152,12 +152,40 @@ for (const reason of ['workspace-provisioning', 'not-a-member', 'unavailable'] a
   });
 }
 
+test('who is not let in any more keeps nothing of the earlier session: forgotten once, not at each question', () => {
+  const play = new Play();
+  assert.deepEqual(play.send(signedIn(), answer({ kind: 'not-a-member' })), ['exchange', 'forget', 'schedule']);
+  assert.deepEqual(play.send({ type: 'tick' }, answer({ kind: 'not-a-member' })), ['exchange', 'schedule']);
+  const busy = new Play();
+  assert.deepEqual(busy.send(signedIn(), answer({ kind: 'unavailable', retryAfterSeconds: null })), ['exchange', 'schedule']);
+});
+
 test('being provisioned, then being added, are two waits', () => {
   const play = new Play();
   play.send(signedIn(), answer({ kind: 'workspace-provisioning' }));
   play.now += CLERK_WAIT_LIMITS['workspace-provisioning'] - 1;
   play.send({ type: 'tick' }, answer({ kind: 'not-a-member' }));
   assert.equal(play.state.phase, 'waiting');
+});
+
+test('a workspace with an address of its own: the page goes there, told so by a fresh token, and never round and round', () => {
+  const play = new Play();
+  const home = 'https://acme.crm.test';
+  const away = (): void => {
+    play.load();
+    assert.deepEqual(play.send(signedIn(), answer({ kind: 'elsewhere', home: 'https://of-the-last-one.crm.test' })), ['exchange', 'exchange']);
+    play.send(answer({ kind: 'elsewhere', home }));
+  };
+  for (let turn = 0; turn < CLERK_LOOP_LIMITS.moves.times; turn++) {
+    away();
+    assert.deepEqual(play.commands, [{ type: 'move', home }], 'nothing is forgotten: the session there is another one');
+    assert.deepEqual(play.send(signedIn(), signedOut, { type: 'tick' }), [], 'the page is going');
+  }
+  away();
+  assert.equal(play.reason, 'address-loop');
+  assert.deepEqual(play.send({ type: 'retry' }), ['restart']);
+  play.load();
+  assert.deepEqual(play.send(signedIn(), letIn()), ['exchange', 'hand-over'], 'at the right address it opens');
 });
 
 test('Retry-After is honoured, within reason, and spread', () => {

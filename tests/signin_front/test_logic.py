@@ -21,5 +21,10 @@ def test_front_logic(suite: Path) -> None:
 def test_there_are_suites_and_they_read_the_shipped_files() -> None:
     overlay = HERE.parents[1] / "files/twenty/overlay/packages/twenty-front/src/modules/auth/clerk"
     read = {name for suite in SUITES for name in re.findall(r"auth/clerk/(\w+\.ts)'", suite.read_text())}
-    impure = {"clerkSession.ts", "clerkTokenPair.ts", "withoutClerkInvitations.ts"}  # they join the others to Twenty
+    impure = {
+        "clerkSession.ts",
+        "clerkTokenPair.ts",
+        "forwardInClerkSession.ts",
+        "withoutClerkInvitations.ts",
+    }  # they join the others to Twenty
     assert {path.name for path in overlay.glob("*.ts")} - impure == read

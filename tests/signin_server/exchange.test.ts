@@ -6,6 +6,8 @@ import { readClerkClientConfig, readClerkSettings } from 'src/auth/clerk/pure/cl
 import { KeysUnavailable } from 'src/auth/clerk/pure/key-set';
 import { decodePublishableKey } from 'src/auth/clerk/pure/publishable-key';
 import { answerOf, exchangeSession, labelsOf, type ExchangePorts, type Outcome, type Tenant } from 'src/auth/clerk/pure/session-exchange';
+import { isSubdomainModeOn } from 'src/auth/clerk/pure/subdomain-mode';
+import { type VerifierSettings } from 'src/auth/clerk/pure/session-token';
 
 import { claimsOf, ISSUER, KEYS, NOW, pair, SETTINGS, signed, without } from './tokens.ts';
 
@@ -18,7 +20,7 @@ const TOKENS = {
 const ALICE: ClerkProfile = { clerkUserId: 'user_2alice', email: 'alice@lab.test', emailVerified: true, firstName: 'Alice', lastName: '' };
 const ACTIVE: Tenant = { workspaceId: 'workspace-1', status: 'active' };
 
-const ask = async (changes: Partial<ExchangePorts> = {}, token = signed()) => {
+const ask = async (changes: Partial<ExchangePorts> = {}, token = signed(), settings: VerifierSettings = SETTINGS) => {
   const done: string[] = [];
   const ports: ExchangePorts = {
     keys: KEYS,
@@ -31,9 +33,10 @@ const ask = async (changes: Partial<ExchangePorts> = {}, token = signed()) => {
     isInStep: () => false,
     isMember: async () => true,
     issueTokens: async (userId, workspaceId) => { done.push(`issued ${userId} ${workspaceId}`); return TOKENS; },
+    findHome: async () => null,
     ...changes,
   };
-  const outcome = await exchangeSession({ authorization: `Bearer ${token}`, address: '10.0.0.1' }, SETTINGS, ports);
+  const outcome = await exchangeSession({ authorization: `Bearer ${token}`, address: '10.0.0.1' }, settings, ports);
   return { outcome, answer: answerOf(outcome), done };
 };
 const unavailable = async () => Promise.reject(new ClerkApiUnavailable('status 500', 9));
@@ -64,6 +67,38 @@ test('each reason why not yet, and no token with it', async () => {
     assert.deepEqual(answer, { status: 200, headers: { 'Cache-Control': 'no-store' }, body: { status, ...organization } });
     assert.ok(!done.some((step) => step.startsWith('issued')));
   }
+});
+
+test('subdomain mode: tokens at the address of the workspace alone, and elsewhere the way there', async () => {
+  const settings = { ...SETTINGS, subdomainsOf: 'https://crm.test' };
+  const from = async (azp: string, changes: Partial<ExchangePorts> = {}) =>
+    await ask({ findHome: async () => 'https://acme.crm.test', ...changes }, signed(claimsOf({ azp })), settings);
+  const home = await from('https://acme.crm.test');
+  assert.equal(home.answer.body.status, 'signed-in');
+  for (const azp of [SETTINGS.authorizedParties[0], 'https://globex.crm.test', 'https://app.crm.test']) {
+    const { answer, done, outcome } = await from(azp);
+    assert.deepEqual(answer, {
+      status: 200,
+      headers: { 'Cache-Control': 'no-store' },
+      body: { status: 'elsewhere', organizationId: 'org_2acme', home: 'https://acme.crm.test' },
+    });
+    assert.ok(!done.some((step) => step.startsWith('issued')), azp);
+    assert.ok(!JSON.stringify(labelsOf(outcome)).includes('acme'));
+  }
+  const stranger = await from('https://globex.crm.test', { isMember: async () => false });
+  assert.equal(stranger.answer.body.status, 'not-a-member', 'the address of a tenant is told to its members');
+});
+
+test('subdomain mode: whose page may ask', async () => {
+  const settings = { ...SETTINGS, subdomainsOf: 'https://crm.test:8443' };
+  const of = async (azp: string) => (await ask({}, signed(claimsOf({ azp })), settings)).answer.status;
+  for (const azp of ['https://acme.crm.test:8443', 'https://w-1.crm.test:8443', SETTINGS.authorizedParties[0]]) assert.equal(await of(azp), 200, azp);
+  for (const azp of [
+    'https://crm.test:8443', 'https://.crm.test:8443', 'https://a.b.crm.test:8443', 'https://evilcrm.test:8443', 'https://acme.crm.test', 'http://acme.crm.test:8443',
+    'https://acme.crm.test:8443/', 'https://acme.crm.test:8443.evil.test', 'https://x@acme.crm.test:8443', 'https://ACME.crm.test:8443', 'https://-.crm.test:8443', 'acme.crm.test',
+  ])
+    assert.equal(await of(azp), 401, azp);
+  assert.equal((await ask({}, signed(claimsOf({ azp: 'https://acme.crm.test:8443' })))).answer.status, 401, 'not without the mode');
 });
 
 test('nobody is made a user before their workspace is there', async () => {
@@ -136,6 +171,17 @@ test('settings: off without a key, complete with one', () => {
   const full = readClerkSettings({ ...ENVIRONMENT, CLERK_JWT_KEY: pem, CLERK_AUTHORIZED_PARTIES: 'https://a.test, https://b.test:8443/' });
   assert.deepEqual(full?.authorizedParties, ['https://a.test', 'https://b.test:8443']);
   assert.ok(full?.jwtKey);
+});
+
+test('settings: subdomain mode is as upstream has it, and needs a name', () => {
+  const below = (more: Record<string, string>) => readClerkSettings({ ...ENVIRONMENT, ...more })?.subdomainsOf;
+  const on = { IS_MULTIWORKSPACE_ENABLED: 'true', SERVER_URL: 'https://crm.test/' };
+  assert.equal(below(on), 'https://crm.test');
+  assert.equal(below({ ...on, FRONTEND_URL: 'https://www.test:8443/x' }), 'https://www.test:8443');
+  for (const on of ['true', ' TRUE ', '1', 'yes', 'on']) assert.ok(isSubdomainModeOn({ IS_MULTIWORKSPACE_ENABLED: on }), on);
+  for (const off of ['', 'false', '0', 'no']) assert.equal(below({ ...on, IS_MULTIWORKSPACE_ENABLED: off }), undefined, off);
+  for (const [name, value] of [['SERVER_URL', 'http://10.77.1.10'], ['SERVER_URL', 'http://[::1]:3000'], ['FRONTEND_URL', 'http://10.77.1.10:3000']])
+    assert.throws(() => below({ ...on, [name]: value }), new RegExp(`${name}: IS_MULTIWORKSPACE_ENABLED needs`), value);
 });
 
 test('settings: what is wrong is named, its value is not shown', () => {

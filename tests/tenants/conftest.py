@@ -8,6 +8,7 @@ import string
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import httpx
@@ -66,6 +67,8 @@ class Server:
         self.http = http
         self.internal = internal
         self._app_secret = app_secret
+        self._tenants: dict[str, Tenant] = {}
+        self._origins: dict[str, str] = {}
 
     def api(self, token: str | None = None) -> Api:
         return Api(self.http, token)
@@ -78,7 +81,22 @@ class Server:
         organization = fresh("org")
         answer = self.ensure(organization, owner, name, **more)
         assert answer.status_code == 201, answer.text
-        return Tenant(self, organization, answer.json()["workspaceId"], owner)
+        made = Tenant(self, organization, answer.json()["workspaceId"], owner)
+        self._tenants[made.workspace] = made
+        return made
+
+    @cached_property
+    def has_subdomains(self) -> bool:
+        return bool(self.http.get("/client-config").json()["isMultiWorkspaceEnabled"])
+
+    def origin(self, workspace: str) -> str:
+        """Where people open this workspace: the one address of all, or in subdomain mode its own."""
+        if not self.has_subdomains:
+            return str(self.http.base_url)
+        if workspace not in self._origins:
+            told = self._tenants[workspace].api.metadata("{ currentWorkspace { workspaceUrls { subdomainUrl } } }").ok()
+            self._origins[workspace] = str(told["currentWorkspace"]["workspaceUrls"]["subdomainUrl"])
+        return self._origins[workspace]
 
     def sign(self, kind: str, workspace: str, claims: dict[str, Json]) -> str:
         """A token as the server would sign it: HS256 by sha256hex(APP_SECRET + workspace id + type)."""
@@ -94,7 +112,8 @@ class Server:
 
     def session(self, workspace: str, email: str) -> Session:
         """A session as an exchange makes it, with its refresh token."""
-        answer = self.api().metadata(EXCHANGE, loginToken=self.login_token(workspace, email), origin=str(self.http.base_url))
+        token = self.login_token(workspace, email)
+        answer = self.api().metadata(EXCHANGE, loginToken=token, origin=self.origin(workspace))
         return read_session(answer.ok()["getAuthTokensFromLoginToken"])
 
 

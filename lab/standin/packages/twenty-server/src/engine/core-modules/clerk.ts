@@ -46,6 +46,7 @@ const ports: ExchangePorts | undefined = settings
       isInStep: (clerkUserId) => recent.has(clerkUserId),
       isMember,
       issueTokens: async (userId, workspaceId) => accessTokens((await findUser('id', userId)) as User, workspaceId, 'SSO'),
+      findHome: async () => null,
     }
   : undefined;
 

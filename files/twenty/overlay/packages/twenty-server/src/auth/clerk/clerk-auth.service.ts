@@ -99,6 +99,10 @@ export class ClerkAuthService {
         )) !== null,
       issueTokens: async (userId, workspaceId) =>
         (await this.tenants.issueTokens(userId, workspaceId)).tokens,
+      findHome: async (workspaceId) =>
+        settings.subdomainsOf === undefined
+          ? null
+          : await this.tenants.findHome(workspaceId),
     };
   }
 

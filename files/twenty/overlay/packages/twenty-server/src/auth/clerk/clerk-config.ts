@@ -20,6 +20,7 @@ const NAMES = [
   'CLERK_ISSUER',
   'SOURCE_CODE_URL',
   'SERVER_URL',
+  'FRONTEND_URL',
 ] as const;
 
 // Null: sign-in by Clerk is off. With a mistake in the settings the server does not start, and says which variable it is.
@@ -27,7 +28,9 @@ export const clerkSettingsProvider: FactoryProvider<ClerkSettings | null> = {
   provide: CLERK_SETTINGS,
   inject: [TwentyConfigService],
   useFactory: (config: TwentyConfigService) =>
-    readClerkSettings(
-      Object.fromEntries(NAMES.map((name) => [name, config.get(name)])),
-    ),
+    readClerkSettings({
+      ...Object.fromEntries(NAMES.map((name) => [name, config.get(name)])),
+      // a boolean in the config; the guards read it where this one does
+      IS_MULTIWORKSPACE_ENABLED: process.env.IS_MULTIWORKSPACE_ENABLED,
+    }),
 };

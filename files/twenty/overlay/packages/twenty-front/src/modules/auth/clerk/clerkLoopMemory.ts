@@ -31,6 +31,7 @@ export const readClerkLoopMemory = (
     redirects: readMoments(memory.redirects),
     refusals: readMoments(memory.refusals),
     restarts: readMoments(memory.restarts),
+    moves: readMoments(memory.moves),
   };
 };
 

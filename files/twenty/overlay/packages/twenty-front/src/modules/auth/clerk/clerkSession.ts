@@ -6,16 +6,22 @@ import {
 import { type ClerkTokenPair } from '@/auth/clerk/clerkSessionTypes';
 import { isClerkOn, keepClerkTokenPair } from '@/auth/clerk/clerkTokenPair';
 import { createClerkSessionController } from '@/auth/clerk/createClerkSessionController';
-import { getClerkReturnAddress } from '@/auth/clerk/getClerkReturnAddress';
+import {
+  getClerkHomeAddress,
+  getClerkReturnAddress,
+} from '@/auth/clerk/getClerkReturnAddress';
 import { requestClerkSession } from '@/auth/clerk/requestClerkSession';
 import { isDefined } from 'twenty-shared/utils';
 import { REACT_APP_SERVER_BASE_URL } from '~/config';
+import { cookieStorage } from '~/utils/cookie-storage';
 
 /* What is needed of Clerk once its script runs. */
 export type ClerkHandle = {
   getToken: (isTokenFresh: boolean) => Promise<string | null>;
   redirectToSignIn: (returnAddress: string) => Promise<unknown>;
   signOut: () => Promise<unknown>;
+  /* A development instance shares no cookies between addresses: its session goes along in the address itself. */
+  carrySessionTo: (address: string) => string;
 };
 
 type TokenPairSetter = (tokenPair: ClerkTokenPair | null) => void;
@@ -101,6 +107,8 @@ export const clerkSession = createClerkSessionController({
   forget: () => {
     keepClerkTokenPair(null);
     setTokenPair?.(null);
+    // Recoil writes the cookie later; a page that is loaded anew would be gone by then
+    cookieStorage.removeItem('tokenPair');
     clearStorage(localStorage);
     clearStorage(sessionStorage);
   },
@@ -110,6 +118,11 @@ export const clerkSession = createClerkSessionController({
     } else {
       window.location.replace('/');
     }
+  },
+  move: (home) => {
+    const address = getClerkHomeAddress(window.location.href, home);
+
+    window.location.replace(clerkHandle?.carrySessionTo(address) || address);
   },
 });
 

@@ -27,12 +27,14 @@ export const CLERK_LOOP_LIMITS: Record<
   redirects: { times: 4, withinMs: 30_000 },
   refusals: { times: 1, withinMs: 600_000 },
   restarts: { times: 2, withinMs: 60_000 },
+  moves: { times: 3, withinMs: 60_000 },
 };
 
 export const EMPTY_CLERK_LOOP_MEMORY: ClerkLoopMemory = {
   redirects: [],
   refusals: [],
   restarts: [],
+  moves: [],
 };
 
 export const INITIAL_CLERK_SESSION_STATE: ClerkSessionState = {
@@ -168,7 +170,11 @@ const waitFor = (
 
   return {
     state: { phase: 'waiting', identity: state.identity, series },
-    commands: [{ type: 'schedule', delayMs }],
+    // not let in: what an earlier session left in the browser goes
+    commands:
+      reason === 'not-a-member' && series.attempt === 1
+        ? [{ type: 'forget' }, { type: 'schedule', delayMs }]
+        : [{ type: 'schedule', delayMs }],
     memory: around.memory,
   };
 };
@@ -220,6 +226,23 @@ const takeAnswer = (
       return waitFor('unavailable', answer.retryAfterSeconds, state, around);
     case 'suspended':
       return stop('suspended', identity, around, [{ type: 'forget' }]);
+    case 'elsewhere': {
+      // A token from before a switch would lead to the last organisation's address.
+      if (!isTokenFresh) {
+        return onceMoreWithFreshToken();
+      }
+
+      // Two addresses that send to each other, or one to itself, are a circle.
+      const memory = countOnceMore('moves', around);
+
+      return memory === null
+        ? stop('address-loop', identity, around)
+        : {
+            state: { phase: 'leaving', reason: 'move' },
+            commands: [{ type: 'move', home: answer.home }],
+            memory,
+          };
+    }
     case 'unauthorized': {
       if (!isTokenFresh) {
         return onceMoreWithFreshToken();
@@ -331,10 +354,11 @@ const retry = (
   switch (state.reason) {
     case 'clerk-unreachable':
     case 'restart-loop':
+    case 'address-loop':
       return {
         state: { phase: 'leaving', reason: 'restart' },
         commands: [{ type: 'restart', at: 'here' }],
-        memory: { ...around.memory, restarts: [] },
+        memory: { ...around.memory, restarts: [], moves: [] },
       };
     case 'redirect-loop':
       return goToClerk({

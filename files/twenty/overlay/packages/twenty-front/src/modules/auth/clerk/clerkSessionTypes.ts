@@ -33,6 +33,8 @@ export type ClerkExchangeAnswer =
   | { kind: 'workspace-provisioning' }
   | { kind: 'not-a-member' }
   | { kind: 'suspended' }
+  /* The workspace has an address of its own, and this page is not there: an origin. */
+  | { kind: 'elsewhere'; home: string }
   | { kind: 'unauthorized' }
   | { kind: 'unavailable'; retryAfterSeconds: number | null };
 
@@ -48,6 +50,7 @@ export type ClerkStopReason =
   | 'clerk-unreachable'
   | 'redirect-loop'
   | 'restart-loop'
+  | 'address-loop'
   | 'sign-out-failed';
 
 /* Requests for the same thing in a row: how many there were, since when. */
@@ -84,7 +87,10 @@ export type ClerkSessionState =
       session: ClerkExchangedSession;
     }
   | { phase: 'open'; identity: ClerkIdentity; session: ClerkExchangedSession }
-  | { phase: 'leaving'; reason: 'sign-out' | 'refused' | 'switch' | 'restart' };
+  | {
+      phase: 'leaving';
+      reason: 'sign-out' | 'refused' | 'switch' | 'restart' | 'move';
+    };
 
 export type ClerkSessionEvent =
   | { type: 'clerk'; report: ClerkReport }
@@ -105,13 +111,15 @@ export type ClerkSessionCommand =
   | { type: 'hand-over'; session: ClerkExchangedSession }
   | { type: 'forget' }
   | { type: 'sign-out-of-clerk' }
-  | { type: 'restart'; at: 'home' | 'here' };
+  | { type: 'restart'; at: 'home' | 'here' }
+  | { type: 'move'; home: string };
 
 /* When it happened lately, in this tab and across its page loads: what keeps circles from being endless. */
 export type ClerkLoopMemory = {
   redirects: number[];
   refusals: number[];
   restarts: number[];
+  moves: number[];
 };
 
 export type ClerkSessionStep = {

@@ -26,6 +26,7 @@ export type ClerkSessionPorts = {
   handOver: (session: ClerkExchangedSession) => void;
   forget: () => void;
   restart: (at: 'home' | 'here') => void;
+  move: (home: string) => void;
 };
 
 export type ClerkSessionController = {
@@ -87,6 +88,8 @@ export const createClerkSessionController = (
         return ports.forget();
       case 'restart':
         return ports.restart(command.at);
+      case 'move':
+        return ports.move(command.home);
     }
   };
 

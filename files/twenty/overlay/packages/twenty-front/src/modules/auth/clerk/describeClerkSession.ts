@@ -61,6 +61,11 @@ const STOPPED: Record<
     text: 'The CRM accepted your sign-in and then refused it. Try again in a minute. If it stays like this, tell whoever runs this CRM.',
     actions: [TRY_AGAIN, SIGN_OUT],
   },
+  'address-loop': {
+    title: 'Your workspace has another address',
+    text: 'This page was sent there and came back. Tell whoever runs this CRM: the addresses of the workspaces do not fit to the one that this page was opened at.',
+    actions: [TRY_AGAIN, OTHER_ORGANIZATION, SIGN_OUT],
+  },
   'sign-out-failed': {
     title: 'You are not signed out completely',
     text: 'You have left the CRM, but the sign-in service could not be reached: whoever uses this browser next might still get in. Try again.',
@@ -73,6 +78,7 @@ const LEAVING = {
   refused: 'Signing in again',
   switch: 'Switching organization',
   restart: 'One moment',
+  move: 'Taking you to your workspace',
 } as const;
 
 const inProgress = (title: string, text = ''): ClerkPageDescription => ({

@@ -33,3 +33,10 @@ export const getClerkReturnAddress = (href: string): string => {
 
   return address.toString();
 };
+
+/* The same page at the address where the workspace lives. home: an origin. */
+export const getClerkHomeAddress = (href: string, home: string): string => {
+  const { pathname, search, hash } = new URL(getClerkReturnAddress(href));
+
+  return `${new URL(home).origin}${pathname}${search}${hash}`;
+};

@@ -16,6 +16,13 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 const isText = (value: unknown): value is string =>
   typeof value === 'string' && value !== '';
 
+/* https://acme.crm.example.com: nothing but an origin, as a page's address can have it. */
+const isOrigin = (value: unknown): value is string =>
+  isText(value) &&
+  /^https?:\/\//.test(value) &&
+  URL.canParse(value) &&
+  new URL(value).origin === value;
+
 const isToken = (value: unknown): value is ClerkToken =>
   isRecord(value) && isText(value.token) && isText(value.expiresAt);
 
@@ -88,6 +95,10 @@ export const readClerkExchangeAnswer = (
     case 'not-a-member':
     case 'suspended':
       return { kind: body.status };
+    case 'elsewhere':
+      return isOrigin(body.home)
+        ? { kind: body.status, home: body.home }
+        : UNAVAILABLE;
     default:
       return UNAVAILABLE;
   }

@@ -29,6 +29,7 @@ const ClerkReportEffect = () => {
       redirectToSignIn: (returnAddress) =>
         clerk.redirectToSignIn({ redirectUrl: returnAddress }),
       signOut: () => clerk.signOut(() => undefined),
+      carrySessionTo: (address) => clerk.buildUrlWithAuth(address),
     });
   }, [clerk]);
 

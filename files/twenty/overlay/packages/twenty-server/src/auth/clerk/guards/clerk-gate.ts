@@ -3,7 +3,10 @@
 import { type DataSource } from 'typeorm';
 
 import { isClerkOn, isSingleOrigin } from 'src/auth/clerk/guards/clerk-switch';
-import { closedByClerk } from 'src/auth/clerk/guards/closed-by-clerk';
+import {
+  closedByClerk,
+  sessionEnded,
+} from 'src/auth/clerk/guards/closed-by-clerk';
 import {
   isSessionAdmitted,
   type TenantState,
@@ -66,7 +69,7 @@ export const assertSessionIsAdmitted = async (
   });
 
   if (!admitted) {
-    throw closedByClerk();
+    throw sessionEnded();
   }
 };
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-only
 
+import { isSubdomainModeOn } from 'src/auth/clerk/pure/subdomain-mode';
+
 type Environment = Record<string, string | undefined>;
 
 // Sign-in by Clerk is on when the publishable key is set; guards without injection ask here.
@@ -9,7 +11,4 @@ export const isClerkOn = (environment: Environment = process.env): boolean =>
 // Several workspaces on one origin: upstream's subdomain mode is off, so an origin says nothing about a workspace.
 export const isSingleOrigin = (
   environment: Environment = process.env,
-): boolean =>
-  !['true', 'yes', 'on', '1'].includes(
-    (environment.IS_MULTIWORKSPACE_ENABLED ?? '').trim().toLowerCase(),
-  );
+): boolean => !isSubdomainModeOn(environment);

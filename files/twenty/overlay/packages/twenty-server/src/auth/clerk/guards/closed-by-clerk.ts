@@ -29,6 +29,11 @@ export const closedByClerk = () =>
     },
   );
 
+// The code by which the page knows that its session is over: it tries to renew, fails, and asks Clerk's exchange why.
+// "Forbidden" would be one action that is not allowed, and the page would stay as it is.
+export const sessionEnded = () =>
+  new AuthException('This session has ended', AuthExceptionCode.UNAUTHENTICATED);
+
 // Called by upstream's PublicEndpointGuard, which marks every endpoint that needs no session.
 export const allowPublicEndpoint = (context: ExecutionContext): boolean => {
   if (

@@ -4,12 +4,15 @@ import { type KeyObject } from 'node:crypto';
 
 import { readPemKey } from './key-set';
 import { decodePublishableKey } from './publishable-key';
+import { isSubdomainModeOn } from './subdomain-mode';
 
 export type ClerkSettings = {
   publishableKey: string;
   secretKey: string;
   issuer: string;
   authorizedParties: readonly string[];
+  // Upstream's subdomain mode: the origin below which each workspace has its address. Undefined: all live on one.
+  subdomainsOf?: string;
   keySetUrl: string;
   apiUrl: string;
   // Given: tokens are verified without asking Clerk for its keys.
@@ -28,6 +31,7 @@ export type ClerkClientConfig = {
 type Environment = Record<string, string | undefined>;
 
 export const CLERK_API_URL = 'https://api.clerk.com';
+const IP_ADDRESS = /^(\[|\d+\.\d+\.\d+\.\d+$)/;
 const SECRET_KEY = /^sk_(test|live)_[A-Za-z0-9_-]{8,256}$/;
 
 // An empty value is how compose says "not set".
@@ -78,6 +82,32 @@ const readParties = (
   }
 
   return [...new Set(origins.filter((origin) => origin !== undefined))];
+};
+
+// As upstream computes a workspace's address: below FRONTEND_URL, or else SERVER_URL.
+const readSubdomainsOf = (
+  environment: Environment,
+  problems: string[],
+): string | undefined => {
+  if (!isSubdomainModeOn(environment)) {
+    return undefined;
+  }
+
+  const name =
+    read(environment, 'FRONTEND_URL') === undefined
+      ? 'SERVER_URL'
+      : 'FRONTEND_URL';
+  const origin = originOf(read(environment, name) ?? '');
+
+  if (origin === undefined || IP_ADDRESS.test(new URL(origin).hostname)) {
+    problems.push(
+      `${name}: IS_MULTIWORKSPACE_ENABLED needs an address with a domain name, such as https://crm.example.com`,
+    );
+
+    return undefined;
+  }
+
+  return origin;
 };
 
 export class ClerkSettingsError extends Error {
@@ -131,6 +161,7 @@ export const readClerkSettings = (
   }
 
   const authorizedParties = readParties(environment, problems);
+  const subdomainsOf = readSubdomainsOf(environment, problems);
   const keySetUrl = webAddress(environment, 'CLERK_JWKS_URL', problems);
   const apiUrl = webAddress(environment, 'CLERK_API_URL', problems);
   const issuer = webAddress(environment, 'CLERK_ISSUER', problems);
@@ -150,6 +181,7 @@ export const readClerkSettings = (
     secretKey,
     issuer: issuer ?? instance.issuer,
     authorizedParties,
+    ...(subdomainsOf === undefined ? {} : { subdomainsOf }),
     keySetUrl: keySetUrl ?? instance.keySetUrl,
     apiUrl: (apiUrl ?? CLERK_API_URL).replace(/\/+$/, ''),
     jwtKey,

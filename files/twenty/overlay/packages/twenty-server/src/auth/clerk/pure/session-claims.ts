@@ -7,11 +7,15 @@ export type ClerkSession = {
   sessionId: string;
   // The active organisation; null: none is chosen.
   organizationId: string | null;
+  // Of the page that holds the session, as Clerk saw it (azp).
+  origin: string;
 };
 
 export type ClaimRules = {
   issuer: string;
   authorizedParties: readonly string[];
+  // Origin below which every workspace has an address of its own: https://crm.example.com for https://acme.crm.example.com
+  subdomainsOf?: string;
   // Seconds since 1970.
   now: number;
 };
@@ -41,6 +45,8 @@ const LONGEST_LIFE = 3600;
 const USER_ID = /^user_[A-Za-z0-9]{4,64}$/;
 const SESSION_ID = /^sess_[A-Za-z0-9]{4,64}$/;
 const ORGANIZATION_ID = /^org_[A-Za-z0-9]{4,64}$/;
+
+const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 const isTime = (value: unknown): value is number =>
   typeof value === 'number' &&
@@ -73,14 +79,37 @@ const refuseTimes = (
     : undefined;
 };
 
-const isForUs = (audience: unknown, parties: readonly string[]): boolean => {
+const isSubdomainOf = (party: string, base: string): boolean => {
+  if (!URL.canParse(party) || new URL(party).origin !== party) {
+    return false;
+  }
+
+  const { protocol, hostname, port } = new URL(base);
+  const ours = new URL(party);
+  const label = ours.hostname.endsWith(`.${hostname}`)
+    ? ours.hostname.slice(0, -hostname.length - 1)
+    : '';
+
+  return (
+    ours.protocol === protocol && ours.port === port && LABEL.test(label)
+  );
+};
+
+const isOurs = (
+  party: string,
+  { authorizedParties, subdomainsOf }: ClaimRules,
+): boolean =>
+  authorizedParties.includes(party) ||
+  (subdomainsOf !== undefined && isSubdomainOf(party, subdomainsOf));
+
+const isForUs = (audience: unknown, rules: ClaimRules): boolean => {
   if (audience === undefined) {
     return true;
   }
 
   const named = Array.isArray(audience) ? audience : [audience];
 
-  return named.every(isText) && named.some((name) => parties.includes(name));
+  return named.every(isText) && named.some((name) => isOurs(name, rules));
 };
 
 // Version 2 says it in "o", version 1 in "org_id". A token that says both, or the other one's, is not from Clerk.
@@ -133,10 +162,10 @@ export const readSessionClaims = (
   const party = fieldOf(claims, 'azp');
 
   // Clerk's own library lets a token without it pass.
-  if (!isText(party) || !rules.authorizedParties.includes(party)) {
+  if (!isText(party) || !isOurs(party, rules)) {
     return refuse('authorized-party');
   }
-  if (!isForUs(fieldOf(claims, 'aud'), rules.authorizedParties)) {
+  if (!isForUs(fieldOf(claims, 'aud'), rules)) {
     return refuse('audience');
   }
 
@@ -171,7 +200,12 @@ export const readSessionClaims = (
   return organization.ok
     ? {
         ok: true,
-        session: { clerkUserId, sessionId, organizationId: organization.id },
+        session: {
+          clerkUserId,
+          sessionId,
+          organizationId: organization.id,
+          origin: party,
+        },
       }
     : refuse(organization.reason);
 };

@@ -38,6 +38,8 @@ export type ExchangePorts = {
   isInStep(clerkUserId: string): boolean;
   isMember(userId: string, workspaceId: string): Promise<boolean>;
   issueTokens(userId: string, workspaceId: string): Promise<Tokens>;
+  // The origin at which the workspace lives; null: all live on one.
+  findHome(workspaceId: string): Promise<string | null>;
 };
 
 export type WaitingStatus =
@@ -55,6 +57,7 @@ export type Outcome =
       tokens: Tokens;
     }
   | { kind: WaitingStatus; session: ClerkSession }
+  | { kind: 'elsewhere'; session: ClerkSession; home: string }
   | { kind: 'refused'; reason: TokenRefusal | 'unknown-person' }
   | { kind: 'too-often' }
   | {
@@ -121,6 +124,13 @@ const decide = async (
   }
   if (!(await ports.isMember(userId, tenant.workspaceId))) {
     return { kind: 'not-a-member', session };
+  }
+
+  const home = await ports.findHome(tenant.workspaceId);
+
+  // Tokens are handed to no page but the workspace's own.
+  if (home !== null && home !== session.origin) {
+    return { kind: 'elsewhere', session, home };
   }
 
   return {
@@ -210,6 +220,16 @@ export const answerOf = (outcome: Outcome): Answer => {
           clerkUserId: outcome.session.clerkUserId,
           organizationId: outcome.session.organizationId,
           tokens: outcome.tokens,
+        },
+      };
+    case 'elsewhere':
+      return {
+        status: 200,
+        headers,
+        body: {
+          status: outcome.kind,
+          organizationId: outcome.session.organizationId,
+          home: outcome.home,
         },
       };
     default:

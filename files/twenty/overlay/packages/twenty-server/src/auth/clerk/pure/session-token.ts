@@ -36,6 +36,7 @@ export type KeySource = {
 export type VerifierSettings = {
   issuer: string;
   authorizedParties: readonly string[];
+  subdomainsOf?: string;
 };
 
 // Clerk's own tokens have to fit into a cookie of 4 KB.

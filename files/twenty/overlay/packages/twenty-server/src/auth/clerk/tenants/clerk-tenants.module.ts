@@ -9,6 +9,7 @@ import { ClerkTenantsController } from 'src/auth/clerk/tenants/clerk-tenants.con
 import { ClerkTenantsService } from 'src/auth/clerk/tenants/clerk-tenants.service';
 import { TokenModule } from 'src/engine/core-modules/auth/token/token.module';
 import { SubdomainManagerModule } from 'src/engine/core-modules/domain/subdomain-manager/subdomain-manager.module';
+import { WorkspaceDomainsModule } from 'src/engine/core-modules/domain/workspace-domains/workspace-domains.module';
 import { JwtModule } from 'src/engine/core-modules/jwt/jwt.module';
 import { OnboardingModule } from 'src/engine/core-modules/onboarding/onboarding.module';
 import { UserWorkspaceEntity } from 'src/engine/core-modules/user-workspace/user-workspace.entity';
@@ -36,6 +37,7 @@ import { WorkspacePermissionsCacheModule } from 'src/engine/metadata-modules/wor
     TokenModule,
     UserRoleModule,
     UserWorkspaceModule,
+    WorkspaceDomainsModule,
     WorkspaceModule,
     WorkspacePermissionsCacheModule,
   ],

@@ -35,6 +35,7 @@ import {
   type AccessTokenJwtPayload,
 } from 'src/engine/core-modules/auth/types/auth-context.type';
 import { SubdomainManagerService } from 'src/engine/core-modules/domain/subdomain-manager/services/subdomain-manager.service';
+import { WorkspaceDomainsService } from 'src/engine/core-modules/domain/workspace-domains/services/workspace-domains.service';
 import { JwtWrapperService } from 'src/engine/core-modules/jwt/services/jwt-wrapper.service';
 import { OnboardingService } from 'src/engine/core-modules/onboarding/onboarding.service';
 import { UserWorkspaceEntity } from 'src/engine/core-modules/user-workspace/user-workspace.entity';
@@ -111,6 +112,7 @@ export class ClerkTenantsService {
     private readonly workspacePermissionsCacheService: WorkspacePermissionsCacheService,
     private readonly onboardingService: OnboardingService,
     private readonly subdomainManagerService: SubdomainManagerService,
+    private readonly workspaceDomainsService: WorkspaceDomainsService,
     private readonly accessTokenService: AccessTokenService,
     private readonly refreshTokenService: RefreshTokenService,
     private readonly jwtWrapperService: JwtWrapperService,
@@ -357,6 +359,15 @@ export class ClerkTenantsService {
     });
 
     return { tokens: { accessOrWorkspaceAgnosticToken, refreshToken } };
+  }
+
+  // Subdomain mode: the origin of the workspace's own address.
+  async findHome(workspaceId: string): Promise<string> {
+    const workspace = await this.workspaceRepository.findOneByOrFail({
+      id: workspaceId,
+    });
+
+    return this.workspaceDomainsService.buildWorkspaceURL({ workspace }).origin;
   }
 
   async issueApiToken(
