@@ -174,6 +174,22 @@ def test_conflicting_type_stops_that_workspace_before_anything_is_written(cli: C
     assert report["conflicts"] == ["person.totalSpent: is TEXT here, the model says NUMBER"]
 
 
+def test_outcome_that_a_start_began_is_kept_up_to_date_and_none_is_made(cli: Cli, tmp_path: Path) -> None:
+    state = tmp_path / "twentyops-data-model"
+    where: dict[str, str | None] = {"TWENTYOPS_STATE_DIR": str(tmp_path)}
+    assert cli.run("apply", **where)[0] == 0
+    assert list(tmp_path.iterdir()) == []
+    state.write_text("running since 2026-11-23T09:00:00Z\n")
+    for only_asks in (["verify"], ["plan"], ["apply", "--workspace", cli.workspace]):
+        cli.run(*only_asks, **where)
+    assert state.read_text().startswith("running since")
+    assert cli.run("apply", **where)[0] == 0
+    assert state.read_text() == f"matched: 1 workspace(s), model {data_model.fingerprint(data_model.load())}\n"
+    assert cli.run("apply", APP_SECRET=None, **where)[0] == 3
+    assert state.read_text() == "failed 3: APP_SECRET is not set: run this inside the server's container\n"
+    assert [file.name for file in tmp_path.iterdir()] == [state.name]
+
+
 def test_changes_of_people_to_ours_are_put_right_and_theirs_stay(cli: Cli) -> None:
     assert cli.one("apply")[0] == 0
     product = cli.objects()["sallaProduct"]["id"]
