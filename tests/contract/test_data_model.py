@@ -319,7 +319,7 @@ def test_server_that_comes_up_late_is_waited_for(standin_cli: StandinCli) -> Non
 # --- killed on a real server: nothing is left that the next run does not put right ---------------------------------------
 
 POINTS = 10
-ENOUGH = 6  # kills of ten that must have met unfinished work, or nothing was shown
+ENOUGH = 4  # kills of ten that must have left something half made, or nothing was shown
 
 
 def _points(first: float, last: float) -> list[float]:
@@ -339,18 +339,18 @@ def _left_and_put_right(cli: RunningCli) -> str:
     code, again = cli.one("apply")
     assert (code, again["written"]) == (0, NOTHING)
     print(f"left {left['status']} {'/'.join(map(str, left['present'].values()))}, put right in {after['seconds']:.1f} s")
-    return "/".join(map(str, left["present"].values())) if left["status"] == "differs" else ""
+    half_made = left["status"] == "differs" and any(left["present"].values())
+    return "/".join(map(str, left["present"].values())) if half_made else ""
 
 
 def test_command_killed_at_ten_points_converges(running_cli: Callable[[], RunningCli]) -> None:
     cli = running_cli()
     began = time.monotonic()
-    code, _, said = cli.run("apply", "--through", "process")
+    code, report = cli.one("apply", "--through", "process")
     whole = time.monotonic() - began
-    assert code == 0, said
-    stamps = [float(stamp) for stamp in re.findall(r"^migrate-schema \[([\d.]+) s\]", said, re.M)]
+    assert code == 0, report
     left = []
-    for point in _points(whole - (stamps[-1] - stamps[0]), whole):
+    for point in _points(whole - report["seconds"], whole):
         cli = running_cli()
         program = cli.start("--through", "process", before=f"(sleep {point:.2f}; kill -9 $$) 2>/dev/null &")
         program.process.wait(300)
@@ -361,10 +361,11 @@ def test_command_killed_at_ten_points_converges(running_cli: Callable[[], Runnin
 def test_server_killed_at_ten_points_converges(running_cli: Callable[[], RunningCli], pytestconfig: pytest.Config) -> None:
     cli = running_cli()
     began = time.monotonic()
-    assert cli.one("apply", "--through", "server")[0] == 0
+    code, report = cli.one("apply", "--through", "server")
     whole = time.monotonic() - began
+    assert code == 0, report
     left = []
-    for point in _points(0, whole):
+    for point in _points(whole - report["seconds"], whole):
         cli = running_cli()
         program = cli.start("--through", "server")
         time.sleep(point)

@@ -286,6 +286,9 @@ export const main = async (
     return 0;
   }
   const { mode, way, wait, json, workspaces } = asked;
+
+  // Twenty's services say things by console.log; standard output is for the report alone.
+  console.log = console.error;
   const start = Date.now();
   const say = (message: string) =>
     process.stderr.write(
