@@ -73,7 +73,10 @@ class Twenty:
         told = json.loads(done.stdout)
         if told["status"] >= 300:
             raise LabError(f"{method} /internal/{path}: {told['status']} {told['text'][:500]}")
-        return json.loads(told["text"]) if told["text"] else None
+        try:
+            return json.loads(told["text"]) if told["text"] else None
+        except ValueError:
+            raise LabError(f"{method} /internal/{path}: {told['status']} and a page: that server has no such address") from None
 
     def tenant(self, name: str) -> Tenant:
         """A new workspace with an owner of its own."""
