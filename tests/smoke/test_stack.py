@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import pytest
@@ -83,7 +84,11 @@ def test_database_is_migrated_by_the_image_that_serves(host: Host, compose: dict
 
 
 def test_server_tells_that_its_workspaces_match_the_data_model(host: Host, containers: dict[str, Any]) -> None:
-    said = host.check_output("docker exec twenty-server-1 cat /tmp/twentyops-data-model")
+    deadline = time.monotonic() + 120
+    # a server that was started just now may still be looking through its workspaces
+    while (said := host.check_output("docker exec twenty-server-1 cat /tmp/twentyops-data-model")).startswith("running"):
+        assert time.monotonic() < deadline, said
+        time.sleep(1)
     assert re.match(r"matched: \d+ workspace\(s\), model [0-9a-f]{12}$", said), f"{said}; see docs/runbook/data-model.md"
     # Docker's own view is a few seconds behind: any of its words will do, as long as it has them
     checks = containers["server"]["State"]["Health"]["Log"]
