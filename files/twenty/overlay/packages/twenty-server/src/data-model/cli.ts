@@ -66,7 +66,9 @@ const needed = (name: string): string => {
   const value = process.env[name];
 
   if (!value) {
-    throw new Error(`${name} is not set: run this inside the server's container`);
+    throw new Error(
+      `${name} is not set: run this inside the server's container`,
+    );
   }
 
   return value;
