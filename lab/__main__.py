@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -64,7 +65,12 @@ def rehearse(args: argparse.Namespace) -> int:
 
 def bench(args: argparse.Namespace) -> int:
     from lab import bench
+    from lab.twenty import Twenty
 
+    if args.shell:
+        return bench.data_model(Twenty(tuple(shlex.split(args.shell)), tuple(shlex.split(args.process_shell))), Progress())
+    if args.data_model:
+        return bench.data_model(bench.on_droplet(Lab.open(args.name)), Progress())
     return bench.main(args.name, Progress())
 
 
@@ -130,6 +136,11 @@ def parser() -> argparse.ArgumentParser:
     command("rehearse", rehearse, "deploy to the lab with the real commands, and report")
     sub = command("bench", bench, "the figures of README, measured here in a lab of its own")
     sub.set_defaults(name="bench")
+    sub.add_argument("--data-model", action="store_true", help="only the data model, on the lab --name, which is up and stays up")
+    sub.add_argument(
+        "--shell", default="", help="only the data model, on a server that runs elsewhere: command that starts sh beside it"
+    )
+    sub.add_argument("--process-shell", default="", help="the same where a second process of the server's size has room")
     sub = command("down", down, "leave this machine as it was")
     sub.add_argument("--project", type=Path, default=PROJECT, help="checkout that the lab belongs to (default: this one)")
     command("status", status, "what runs").add_argument("--json", action="store_true")

@@ -6,9 +6,22 @@ import json
 import time
 from collections.abc import Callable
 
-from lab import rehearse
+from lab import bench_model, rehearse
 from lab.identity import LabError
+from lab.twenty import Twenty
 from lab.world import Lab, Say
+
+
+def on_droplet(lab: Lab) -> Twenty:
+    """The Twenty that was deployed to a lab."""
+    return Twenty.behind(("ssh", "-F", str(lab.ssh_config), "-o", "BatchMode=yes", lab.droplet.name))
+
+
+def data_model(twenty: Twenty, say: Say) -> int:
+    """Only the data model, on a server that runs; print JSON with seconds and MiB. Exit 1 where that server is the stand-in."""
+    figures = bench_model.main(twenty, say)
+    print(json.dumps(figures, indent=2))
+    return 1 if figures is None else 0
 
 
 def main(name: str, say: Say) -> int:
@@ -41,6 +54,7 @@ def main(name: str, say: Say) -> int:
         run("first rehearsal")
         run("second rehearsal")
         timed("lab up again", lab.up)
+        figures["data model"] = bench_model.main(on_droplet(lab), say)
     finally:
         timed("lab down", lab.down)
     print(json.dumps(figures, indent=2))

@@ -29,6 +29,9 @@ def status() -> str | None:
         say.append(
             f"{name:<14} {found['state']}, {found['health'] or 'no health'}{'' if as_recorded else ', another image than recorded'}"
         )
+    told, outcome = operations.remote(f"docker exec {stack.PROJECT}-server-1 cat /tmp/twentyops-data-model")
+    if told:
+        say.append(f"data model at the server's start: {outcome.strip()}")
     holder = lock.read()
     if holder:
         reason = lock.left_behind(holder, time.time())

@@ -1,7 +1,7 @@
 """A person's browser against a running deployment: ``pytest tests/browser --public-url=http://HOST --clerk=lab``.
 
 Headless Chromium from Debian's package, driven by Playwright; pictures of what was seen go to ``artefacts/`` (not committed).
-``test_sign_in*.py`` need whoever signs people in (``--clerk``) and play the tenant manager; every test brings people and
+``test_sign_in*.py`` and ``test_data_model_pages.py`` need whoever signs people in (``--clerk``) and play the tenant manager; every test brings people and
 organisations of its own, so that the same deployment can be looked at again and again.
 """
 
@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not browser:
         return
     if config.getoption("--public-url"):
-        left_out = [] if config.getoption("--clerk") else [i for i in browser if i.path.name.startswith("test_sign_in")]
+        left_out = [] if config.getoption("--clerk") else [i for i in browser if i.path.name != "test_page.py"]
     elif any("browser" in str(argument) for argument in config.args):
         raise pytest.UsageError("tests/browser needs an address: pytest tests/browser --public-url=http://HOST [--clerk=lab]")
     else:

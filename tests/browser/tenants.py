@@ -36,7 +36,7 @@ class Direct:
 
     def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {self.secret}"}
-        answer = httpx.request(method, f"{self.url}/internal/{path}", json=body, headers=headers, timeout=90, trust_env=False)
+        answer = httpx.request(method, f"{self.url}/internal/{path}", json=body, headers=headers, timeout=300, trust_env=False)
         return answer.status_code, answer.json() if answer.content else None
 
 
@@ -50,7 +50,7 @@ class ThroughSsh:
         find = "docker ps -q --filter label=com.docker.compose.project=twenty --filter label=com.docker.compose.service=server"
         command = f'docker exec -i "$({find})" node -e {shlex.quote(CALL)}'
         asked = json.dumps({"method": method, "path": path, "body": body})
-        done = subprocess.run([*self.ssh, command], input=asked, capture_output=True, text=True, timeout=120)
+        done = subprocess.run([*self.ssh, command], input=asked, capture_output=True, text=True, timeout=300)
         if done.returncode != 0:
             raise RuntimeError(f"internal API through SSH: exit {done.returncode}: {done.stderr[-800:]}")
         told = json.loads(done.stdout)
@@ -92,6 +92,10 @@ class Tenants:
     def token(self, organization: str) -> str:
         """Access token of an administrator of the workspace."""
         return str(self._ask("POST", f"tenants/{organization}/token", {"ttlSeconds": 600})["token"])
+
+    def data_model(self, organization: str, mode: str) -> dict[str, Any]:
+        """The report of the data model on the workspace; ``mode``: plan, apply or verify."""
+        return dict(self._ask("POST", f"tenants/{organization}/data-model", {"mode": mode}))
 
     def change_person(self, clerk_user: str, person: dict[str, Any]) -> dict[str, Any]:
         return dict(self._ask("PATCH", f"users/{clerk_user}", person))

@@ -20,7 +20,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--twenty-email", help="its first user, when its database is not empty")
     group.addoption("--twenty-password", help="that user's password")
     group.addoption("--clerk-admin", help="the control (.../_admin) of the emulator that it signs people in by")
+    group.addoption(
+        "--twenty-shell",
+        default="",
+        help="data model: command that starts sh beside that server (lab.twenty.Twenty), as 'docker exec -i twenty-server-1 sh'",
+    )
+    group.addoption("--twenty-process-shell", default="", help="data model: the same where a second server's process has room")
+    group.addoption("--twenty-kill", default="", help="data model: command that ends that server by SIGKILL and starts it anew")
     group.addoption("--twenty-redis-url", help="its Redis, for the tests that hand the worker a job")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What needs a real server is left out without one, what needs a stand-in of its own with one."""
+    given = bool(config.getoption("--twenty-shell", default=""))
+    absent = "standin_cli" if given else "running_cli"
+    left_out = [item for item in items if absent in getattr(item, "fixturenames", ())]
+    if given and not config.getoption("--twenty-kill"):
+        left_out += [item for item in items if item.name == "test_server_killed_at_ten_points_converges"]
+    if left_out:
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,9 @@
-"""migrate-schema.ts, as it is shipped, against the stand-in over the metadata API; and its pure part by Node's own test runner."""
+"""migrate-schema.ts, as it is shipped: against the stand-in over the metadata API, or against a real Twenty; its pure part by Node.
+
+A real one: ``pytest tests/contract/test_data_model.py --twenty-url=http://HOST --twenty-shell='ssh HOST docker exec -i
+twenty-server-1 sh'``; with ``--twenty-kill`` (a command that ends the server by SIGKILL and starts it anew) also what becomes of
+work that is killed. Each test makes workspaces of its own there, and leaves them.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +11,12 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +24,9 @@ from typing import Any
 import httpx
 import pytest
 
+from lab.command import wait_until
+from lab.twenty import Twenty
+from tests import model_records
 from tests.contract import api as q
 from tests.contract.api import Api
 from tests.contract.native import REPOSITORY, SERVER, Program, Services, Standin
@@ -49,36 +59,88 @@ def test_pure_planning(local_services: Services, tmp_path: Path) -> None:
     assert int(passed[1]) == SUITE.read_text().count("\ntest(")
 
 
-@dataclass
-class Cli:
-    """One stand-in with one active workspace, and the shipped command in its tree."""
+NOTHING = {"objects": 0, "fields": 0, "relations": 0, "changes": 0}
+EVERYTHING = {"objects": 7, "fields": 136, "relations": 6, "changes": 1}
 
-    standin: Standin
+
+@dataclass
+class Cli(ABC):
+    """The shipped command, one active workspace, and its administrator."""
+
     workspace: str
     admin: Api
 
-    def run(self, *arguments: str, **changes: str | None) -> tuple[int, Any, str]:
+    @abstractmethod
+    def do(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The command to its end; of workspaces it sees this one."""
+
+    @abstractmethod
+    def start(self, *arguments: str) -> Program:
+        """The command as a process of its own."""
+
+    def run(self, *arguments: str) -> tuple[int, Any, str]:
         """Exit code, the report of ``--json``, what was said meanwhile."""
-        done = self.standin.run("node", "scripts/migrate-schema.cjs", *arguments, "--json", timeout=120, changes=changes)
+        done = self.do(*arguments, "--json")
         return done.returncode, json.loads(done.stdout or "null"), done.stderr
 
-    def one(self, mode: str) -> tuple[int, Any]:
-        code, report, said = self.run(mode)
+    def one(self, mode: str, *arguments: str) -> tuple[int, Any]:
+        code, report, said = self.run(mode, *arguments)
         assert report is not None, said
-        assert len(report["workspaces"]) == 1, said
+        assert len(report.get("workspaces", [])) == 1, f"{report} {said}"
         return code, report["workspaces"][0]
-
-    def start(self) -> Program:
-        return self.standin.start("apply", "node", "scripts/migrate-schema.cjs", "apply")
-
-    def custom_fields(self) -> int:
-        return int(self.standin.psql('select count(*) from core."fieldMetadata" where "isCustom"'))
 
     def objects(self) -> dict[str, Any]:
         return {edge["node"]["nameSingular"]: edge["node"] for edge in self.admin.metadata(q.OBJECTS).ok()["objects"]["edges"]}
 
     def field(self, object_name: str, name: str) -> Any:
         return next(f for f in self.objects()[object_name]["fieldsList"] if f["name"] == name)
+
+    def custom_fields(self) -> int:
+        return sum(f["isCustom"] for o in self.objects().values() for f in o["fieldsList"])
+
+
+@dataclass
+class StandinCli(Cli):
+    """In the tree of a stand-in of the test's own, which has this one workspace."""
+
+    standin: Standin
+
+    def do(self, *arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
+        return self.standin.run("node", "scripts/migrate-schema.cjs", *arguments, timeout=120, changes=changes)
+
+    def run(self, *arguments: str, **changes: str | None) -> tuple[int, Any, str]:
+        done = self.do(*arguments, "--json", **changes)
+        return done.returncode, json.loads(done.stdout or "null"), done.stderr
+
+    def start(self, *arguments: str) -> Program:
+        return self.standin.start("apply", "node", "scripts/migrate-schema.cjs", "apply", *arguments)
+
+    def custom_fields(self) -> int:
+        return int(self.standin.psql('select count(*) from core."fieldMetadata" where "isCustom"'))
+
+
+@dataclass
+class RunningCli(Cli):
+    """Beside a real server, which has other workspaces too."""
+
+    twenty: Twenty
+    directory: Path
+
+    def script(self, *arguments: str) -> str:
+        return self.twenty.command(*arguments, "--workspace", self.workspace)
+
+    def do(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.twenty.run(self.script(*arguments), through="process" if "process" in arguments else "")
+
+    def start(self, *arguments: str, before: str = "") -> Program:
+        shell = self.twenty.process_shell if "process" in arguments and self.twenty.process_shell else self.twenty.shell
+        log = self.directory / f"apply-{len(list(self.directory.iterdir()))}.log"
+        with log.open("wb") as sink:
+            process = subprocess.Popen(shell, stdin=subprocess.PIPE, stdout=sink, stderr=subprocess.STDOUT)
+        assert process.stdin is not None
+        process.stdin.write(f"{before}\n{self.script('apply', *arguments)}\n".encode())
+        process.stdin.close()
+        return Program("apply", process, log)
 
 
 def _sign_up(standin: Standin, http: httpx.Client) -> tuple[str, Api]:
@@ -96,7 +158,7 @@ def _sign_up(standin: Standin, http: httpx.Client) -> tuple[str, Api]:
 
 
 @pytest.fixture
-def cli(local_services: Services, request: pytest.FixtureRequest) -> Iterator[Cli]:
+def standin_cli(local_services: Services, request: pytest.FixtureRequest) -> Iterator[StandinCli]:
     name = re.sub(r"\W", "-", request.node.name)[:60]
     with local_services.standin(f"model-{name}", migrated=True) as standin:
         server = standin.tree / SERVER
@@ -109,7 +171,31 @@ def cli(local_services: Services, request: pytest.FixtureRequest) -> Iterator[Cl
         standin.start_server()
         with httpx.Client(base_url=standin.url, timeout=30) as http:
             workspace, admin = _sign_up(standin, http)
-            yield Cli(standin, workspace, admin)
+            yield StandinCli(workspace, admin, standin)
+
+
+@pytest.fixture
+def running_cli(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], RunningCli]]:
+    """Gives the command beside the real server, each time for a new workspace."""
+    option = request.config.getoption
+    twenty = Twenty(tuple(shlex.split(option("--twenty-shell"))), tuple(shlex.split(option("--twenty-process-shell"))))
+    with httpx.Client(base_url=option("--twenty-url"), timeout=60) as http:
+
+        def make() -> RunningCli:
+            tenant = twenty.tenant("Model")
+            return RunningCli(tenant.workspace, Api(http, twenty.token(tenant)), twenty, tmp_path)
+
+        yield make
+
+
+@pytest.fixture
+def cli(request: pytest.FixtureRequest) -> Cli:
+    """On the real server where one is given, else on a stand-in."""
+    if request.config.getoption("--twenty-shell"):
+        make: Callable[[], RunningCli] = request.getfixturevalue("running_cli")
+        return make()
+    found: StandinCli = request.getfixturevalue("standin_cli")
+    return found
 
 
 def test_fresh_workspace_then_nothing_left_to_do(cli: Cli) -> None:
@@ -118,31 +204,30 @@ def test_fresh_workspace_then_nothing_left_to_do(cli: Cli) -> None:
     assert cli.one("plan")[0] == 1
     code, report = cli.one("apply")
     assert (code, report["status"], report["present"]) == (0, "matched", ALL), report
-    assert report["written"] == {"objects": 7, "fields": 136, "relations": 6, "changes": 1}
+    assert report["written"] == EVERYTHING
     code, report = cli.one("apply")
-    assert (code, report["written"]) == (0, {"objects": 0, "fields": 0, "relations": 0, "changes": 0})
+    assert (code, report["written"]) == (0, NOTHING)
     code, whole, _ = cli.run("verify")
     assert (code, whole["matched"], whole["model"]) == (0, True, data_model.fingerprint(data_model.load()))
-    shown = cli.standin.run("node", "scripts/migrate-schema.cjs", "verify", timeout=60)
+    shown = cli.do("verify")
     assert "1 workspace(s) match the data model" in shown.stdout
     assert "7/112/25/6" in shown.stdout
-    _every_field_can_be_read_and_defaults_hold(cli)
 
 
-def _every_field_can_be_read_and_defaults_hold(cli: Cli) -> None:
-    for o in data_model.load().objects:
-        names = " ".join(f.name for f in o.fields)
-        made = cli.admin.records(
-            f"mutation {{ create{o.nameSingular[0].upper()}{o.nameSingular[1:]}(data: {{}}) {{ id {names} }} }}"
-        ).ok()
-        record = next(iter(made.values()))
-        for f in o.fields:
-            if f.default is not None:
-                assert record[f.name] == f.default, f"{o.nameSingular}.{f.name}"
-        cli.admin.records(f"{{ {o.namePlural} {{ edges {{ node {{ id {names} }} }} }} }}").ok()
+def test_records_of_every_object_with_every_field_and_relations_from_both_sides(cli: Cli) -> None:
+    assert cli.one("apply")[0] == 0
+
+    def ask(query: str, **variables: Any) -> dict[str, Any]:
+        return cli.admin.records(query, **variables).body
+
+    made = model_records.make_one_of_each(ask)
+    assert len(made) == 10
+    model_records.read_all(ask, made)
+    model_records.use_without_our_fields(ask)
 
 
-def test_killed_at_ten_points_it_converges(cli: Cli) -> None:
+def test_killed_at_ten_points_it_converges(standin_cli: StandinCli) -> None:
+    cli = standin_cli
     born = cli.custom_fields()
     points = sorted(random.Random(4).sample(range(born + 1, born + 145), 10))  # noqa: S311
     for point in points:
@@ -174,6 +259,23 @@ def test_conflicting_type_stops_that_workspace_before_anything_is_written(cli: C
     assert report["conflicts"] == ["person.totalSpent: is TEXT here, the model says NUMBER"]
 
 
+def test_outcome_that_a_start_began_is_kept_up_to_date_and_none_is_made(standin_cli: StandinCli, tmp_path: Path) -> None:
+    cli = standin_cli
+    state = tmp_path / "twentyops-data-model"
+    where: dict[str, str | None] = {"TWENTYOPS_STATE_DIR": str(tmp_path)}
+    assert cli.run("apply", **where)[0] == 0
+    assert list(tmp_path.iterdir()) == []
+    state.write_text("running since 2026-11-23T09:00:00Z\n")
+    for only_asks in (["verify"], ["plan"], ["apply", "--workspace", cli.workspace]):
+        cli.run(*only_asks, **where)
+    assert state.read_text().startswith("running since")
+    assert cli.run("apply", **where)[0] == 0
+    assert state.read_text() == f"matched: 1 workspace(s), model {data_model.fingerprint(data_model.load())}\n"
+    assert cli.run("apply", APP_SECRET=None, **where)[0] == 3
+    assert state.read_text() == "failed 3: APP_SECRET is not set: run this inside the server's container\n"
+    assert [file.name for file in tmp_path.iterdir()] == [state.name]
+
+
 def test_changes_of_people_to_ours_are_put_right_and_theirs_stay(cli: Cli) -> None:
     assert cli.one("apply")[0] == 0
     product = cli.objects()["sallaProduct"]["id"]
@@ -196,7 +298,8 @@ def test_changes_of_people_to_ours_are_put_right_and_theirs_stay(cli: Cli) -> No
     assert cli.field("sallaProduct", "shelf")["type"] == "TEXT"
 
 
-def test_wrong_usage_and_missing_settings_are_said(cli: Cli) -> None:
+def test_wrong_usage_and_missing_settings_are_said(standin_cli: StandinCli) -> None:
+    cli = standin_cli
     assert cli.run("mend")[0] == 64
     assert cli.run("verify", "--through", "prayer")[0] == 64
     code, report, said = cli.run("verify", "--workspace", "00000000-0000-4000-8000-000000000000")
@@ -206,7 +309,70 @@ def test_wrong_usage_and_missing_settings_are_said(cli: Cli) -> None:
     assert (code, "APP_SECRET is not set" in said) == (3, True)
 
 
-def test_server_that_comes_up_late_is_waited_for(cli: Cli) -> None:
+def test_server_that_comes_up_late_is_waited_for(standin_cli: StandinCli) -> None:
+    cli = standin_cli
     code, _, said = cli.run("verify", "--wait", "2", NODE_PORT="9")
     assert code == 3
     assert "is not healthy after 2 s" in said
+
+
+# --- killed on a real server: nothing is left that the next run does not put right ---------------------------------------
+
+POINTS = 10
+ENOUGH = 4  # kills of ten that must have left something half made, or nothing was shown
+
+
+def _points(first: float, last: float) -> list[float]:
+    """Ten moments between two, random within each tenth."""
+    chance = random.Random()  # noqa: S311
+    found = [first + (last - first) * (tenth + chance.random()) / POINTS for tenth in range(POINTS)]
+    print(f"killed after {', '.join(f'{point:.2f}' for point in found)} s")
+    return found
+
+
+def _left_and_put_right(cli: RunningCli) -> str:
+    """What a kill left in the workspace, as counts; then the workspace is as it should be."""
+    wait_until(lambda: cli.twenty.run("true", 60).returncode == 0, 120, "nothing runs where the server ran")
+    code, left = cli.one("verify", "--wait", "120")
+    code, after = cli.one("apply")
+    assert (code, after["status"], after["present"]) == (0, "matched", ALL), f"after {left['present']}: {after}"
+    code, again = cli.one("apply")
+    assert (code, again["written"]) == (0, NOTHING)
+    print(f"left {left['status']} {'/'.join(map(str, left['present'].values()))}, put right in {after['seconds']:.1f} s")
+    half_made = left["status"] == "differs" and any(left["present"].values())
+    return "/".join(map(str, left["present"].values())) if half_made else ""
+
+
+# beside the command, in its own shell: how long the services take to boot says nothing, the first write is what counts from
+KILLER = """exec 2>/tmp/twentyops-killed.log
+( for _ in $(seq 3000); do grep -q 'object 1/7' /tmp/twentyops-killed.log && break; sleep 0.05; done
+  sleep {point:.2f}; kill -9 $$ ) 2>/dev/null &"""
+
+
+def test_command_killed_at_ten_points_converges(running_cli: Callable[[], RunningCli]) -> None:
+    code, report = running_cli().one("apply", "--through", "process")
+    assert code == 0, report
+    left = []
+    for point in _points(0, report["seconds"]):
+        cli = running_cli()
+        program = cli.start("--through", "process", before=KILLER.format(point=point))
+        program.process.wait(300)
+        left.append(_left_and_put_right(cli))
+    assert sum(map(bool, left)) >= ENOUGH, left
+
+
+def test_server_killed_at_ten_points_converges(running_cli: Callable[[], RunningCli], pytestconfig: pytest.Config) -> None:
+    cli = running_cli()
+    began = time.monotonic()
+    code, report = cli.one("apply", "--through", "server")
+    whole = time.monotonic() - began
+    assert code == 0, report
+    left = []
+    for point in _points(whole - report["seconds"], whole):
+        cli = running_cli()
+        program = cli.start("--through", "server")
+        time.sleep(point)
+        subprocess.run(pytestconfig.getoption("--twenty-kill"), shell=True, check=True, timeout=300)  # noqa: S602
+        program.process.wait(300)
+        left.append(_left_and_put_right(cli))
+    assert sum(map(bool, left)) >= ENOUGH, left

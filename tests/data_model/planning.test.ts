@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { isTransient, runOnWorkspace, type Mode } from '../../files/twenty/overlay/packages/twenty-server/src/data-model/pure/apply';
 import { withLock } from '../../files/twenty/overlay/packages/twenty-server/src/data-model/pure/lock';
 import { isMatched, planWorkspace } from '../../files/twenty/overlay/packages/twenty-server/src/data-model/pure/plan';
-import { asTable, exitCodeOf, runOnAll, type RunReport } from '../../files/twenty/overlay/packages/twenty-server/src/data-model/pure/report';
+import { asOutcome, asTable, exitCodeOf, runOnAll, type RunReport } from '../../files/twenty/overlay/packages/twenty-server/src/data-model/pure/report';
 import { field, model, random, Workspace } from './workspace';
 
 const COMPLETE = { objects: 7, objectFields: 112, extendedFields: 25, relations: 6 };
@@ -227,6 +227,11 @@ test('one workspace that fails is named at the end and does not stop the others'
   assert.match(asTable(report), /1 of 3 workspace\(s\) do not match the data model m: b \(failed\)$/);
   assert.match(asTable(report), /failed: no such schema/);
   assert.equal(exitCodeOf({ ...report, workspaces: [] }), 0);
+  assert.equal(asOutcome(3, report), 'failed 3: b failed (no such schema)');
+  assert.equal(asOutcome(0, { ...report, workspaces: [] }), 'matched: 0 workspace(s), model m');
+  const long = asOutcome(3, `several\nlines ${'x'.repeat(4000)}`);
+  assert.match(long, /^failed 3: several lines x+\.\.\.$/);
+  assert.equal(long.length, 300);
 });
 
 test('two at once: one at a time, and who waits keeps no connection', async () => {

@@ -209,7 +209,14 @@ def _told(world: World, state: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("code", "state"), [(0, "matched\n"), (2, "failed 2\n")])
+@pytest.mark.parametrize(
+    ("code", "state"),
+    [
+        (0, "matched\n"),
+        (2, "failed 2: the command ended before it could say why; see the container's log\n"),
+        (137, "failed 137: the command ended before it could say why; see the container's log\n"),
+    ],
+)
 def test_server_starts_with_the_data_model_beside_it_whatever_becomes_of_that(world: World, code: int, state: str) -> None:
     (world.root / "state-of").mkdir()
     world.says(DATA_MODEL.replace("/", "_"), f"exit {code}\n")
@@ -218,18 +225,36 @@ def test_server_starts_with_the_data_model_beside_it_whatever_becomes_of_that(wo
     assert sorted(world.calls) == sorted([SETUP, UPGRADE, DATA_MODEL, "node dist/src/main"])
 
 
+def test_what_the_command_itself_says_of_the_outcome_is_kept(world: World) -> None:
+    state = world.root / "state-of"
+    state.mkdir()
+    said = "failed 2: w conflict (person.totalSpent: is TEXT here, the model says NUMBER)"
+    world.says(
+        DATA_MODEL.replace("/", "_"),
+        f"grep -q '^running since 2' {state}/twentyops-data-model && echo '{said}' >{state}/twentyops-data-model; exit 2\n",
+    )
+    assert world.run("node", "dist/src/main", TWENTYOPS_STATE_DIR=str(state))[0] == 0
+    assert _told(world, said + "\n")
+
+
 @pytest.mark.parametrize(
-    ("command", "switch"),
-    [("dist/src/main", "true"), ("dist/src/queue-worker/queue-worker", ""), ("dist/src/command/command", "")],
+    ("command", "switch", "state"),
+    [
+        ("dist/src/main", "true", {"twentyops-data-model": "off: DISABLE_CUSTOM_SCHEMA_MIGRATION is true\n"}),
+        ("dist/src/queue-worker/queue-worker", "", {}),
+        ("dist/src/command/command", "", {}),
+    ],
 )
-def test_data_model_is_not_applied_by_others_nor_when_switched_off(world: World, command: str, switch: str) -> None:
+def test_data_model_is_not_applied_by_others_nor_when_switched_off(
+    world: World, command: str, switch: str, state: dict[str, str]
+) -> None:
     (world.root / "state-of").mkdir()
     settings = {"TWENTYOPS_STATE_DIR": str(world.root / "state-of"), "DISABLE_CUSTOM_SCHEMA_MIGRATION": switch}
     script = ["sh", str(world.root / "scripts/twentyops-data-model-start.sh"), "node", command]
     done = subprocess.run(script, env={"PATH": os.environ["PATH"], **settings}, cwd=world.root, timeout=20, check=True)
     assert done.returncode == 0
     assert world.calls == []
-    assert list((world.root / "state-of").iterdir()) == []
+    assert {file.name: file.read_text() for file in (world.root / "state-of").iterdir()} == state
 
 
 @pytest.mark.parametrize("version", ["", "v1.11.0", "1.11", "latest", "1.11.0; rm -rf /", "1.11.0\nx"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from typing import Any
 
 import pytest
@@ -84,3 +86,15 @@ def test_database_is_migrated_by_the_image_that_serves(host: Host, compose: dict
     query = "select shobj_description(oid, 'pg_database') from pg_database where datname = 'twenty'"
     mark = host.check_output("docker exec twenty-postgres-1 psql -U postgres -d postgres -tAc %s", query)
     assert mark == compose["services"]["server"]["image"]
+
+
+def test_server_tells_that_its_workspaces_match_the_data_model(host: Host, containers: dict[str, Any]) -> None:
+    deadline = time.monotonic() + 120
+    # a server that was started just now may still be looking through its workspaces
+    while (said := host.check_output("docker exec twenty-server-1 cat /tmp/twentyops-data-model")).startswith("running"):
+        assert time.monotonic() < deadline, said
+        time.sleep(1)
+    assert re.match(r"matched: \d+ workspace\(s\), model [0-9a-f]{12}$", said), f"{said}; see docs/runbook/data-model.md"
+    # Docker's own view is a few seconds behind: any of its words will do, as long as it has them
+    checks = containers["server"]["State"]["Health"]["Log"]
+    assert any(check["Output"].startswith("data model: ") for check in checks), checks

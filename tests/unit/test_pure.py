@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,6 +121,34 @@ def test_no_password_stands_in_a_command_that_process_lists_show() -> None:
     for service in compose["services"].values():
         assert "URL" not in json.dumps([service.get("command"), service["healthcheck"]])
     assert stack.env_files(settings(), SECRETS)["server"]["PGPASSWORD"] == SECRETS["twenty_database_password"]
+
+
+@pytest.mark.parametrize(
+    ("line", "curl", "told"),
+    [
+        (None, 0, (0, "")),  # a container of a release from before, or not that far yet
+        ("running since 2026-11-23T09:00:00Z", 0, (0, "data model: running since 2026-11-23T09:00:00Z\n")),
+        ("failed 2: w conflict (person.x: is TEXT here)", 0, (0, "data model: failed 2: w conflict (person.x: is TEXT here)\n")),
+        ("matched: 1 workspace(s)", 7, (1, "")),
+    ],
+)
+def test_servers_health_check_tells_of_the_data_model_and_goes_by_the_server_alone(
+    tmp_path: Path, line: str | None, curl: int, told: tuple[int, str]
+) -> None:
+    compose = yaml.safe_load(stack.compose_file(settings(), IMAGES, SECRETS))
+    kind, script = compose["services"]["server"]["healthcheck"]["test"]
+    assert kind == "CMD-SHELL"
+    for name, does in {"curl": f"""echo '{{"status":"ok"}}'; exit {curl}""", "psql": "echo 1"}.items():
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\n{does if curl == 0 else 'exit 7'}\n")
+        program.chmod(0o755)
+    if line is not None:
+        (tmp_path / "twentyops-data-model").write_text(line + "\n")
+    done = subprocess.run(
+        ["sh", "-c", script.replace("/tmp/", f"{tmp_path}/")],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True, text=True, timeout=20, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == told
 
 
 def test_redis_never_evicts_and_stays_below_its_container() -> None:

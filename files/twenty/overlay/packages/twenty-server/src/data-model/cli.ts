@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-only
 
+import { existsSync, renameSync, writeFileSync } from 'fs';
 import { parseArgs } from 'util';
 
 import { listWorkspaceIds, signAccessToken } from './graphql/authority';
@@ -13,6 +14,7 @@ import {
 import { readDataModel } from './pure/data-model';
 import { lockKeyOf, withLock } from './pure/lock';
 import {
+  asOutcome,
   asTable,
   exitCodeOf,
   EXIT,
@@ -64,7 +66,9 @@ const needed = (name: string): string => {
   const value = process.env[name];
 
   if (!value) {
-    throw new Error(`${name} is not set: run this inside the server's container`);
+    throw new Error(
+      `${name} is not set: run this inside the server's container`,
+    );
   }
 
   return value;
@@ -247,6 +251,24 @@ const open = async (
   }
 };
 
+// The line that the container's health check shows. The run at the container's start makes the file; what a later apply finds
+// replaces it. Elsewhere there is none, and none is made.
+const keepOutcome = (line: string) => {
+  const file = `${process.env.TWENTYOPS_STATE_DIR || '/tmp'}/twentyops-data-model`;
+
+  if (!existsSync(file)) {
+    return;
+  }
+  try {
+    writeFileSync(`${file}.${process.pid}`, `${line}\n`);
+    renameSync(`${file}.${process.pid}`, file);
+  } catch (error) {
+    process.stderr.write(
+      `migrate-schema: ${file} does not tell the outcome: ${messageOf(error)}\n`,
+    );
+  }
+};
+
 export const main = async (
   argv: string[],
   services: OpenServices,
@@ -266,12 +288,16 @@ export const main = async (
     return 0;
   }
   const { mode, way, wait, json, workspaces } = asked;
+
+  // Twenty's services say things by console.log; standard output is for the report alone.
+  console.log = console.error;
   const start = Date.now();
   const say = (message: string) =>
     process.stderr.write(
       `migrate-schema [${((Date.now() - start) / 1000).toFixed(1)} s] ${message}\n`,
     );
   let access: Access | undefined;
+  const isWhole = mode === 'apply' && workspaces === undefined;
 
   try {
     const { hash } = readDataModel();
@@ -320,8 +346,15 @@ export const main = async (
       `${json ? JSON.stringify(report) : asTable(report)}\n`,
     );
 
+    if (isWhole) {
+      keepOutcome(asOutcome(exitCodeOf(report), report));
+    }
+
     return exitCodeOf(report);
   } catch (error) {
+    if (isWhole) {
+      keepOutcome(asOutcome(EXIT.failed, messageOf(error)));
+    }
     process.stderr.write(`migrate-schema: FAILED: ${messageOf(error)}\n`);
     if (json) {
       process.stdout.write(

@@ -20,6 +20,7 @@ export const EXIT = {
 } as const;
 
 const MOST_LINES = 40;
+const MOST_CHARACTERS = 300;
 
 // The worst of all workspaces decides.
 export const exitCodeOf = (report: RunReport): number =>
@@ -122,4 +123,25 @@ export const asTable = (report: RunReport): string => {
   );
 
   return lines.join('\n');
+};
+
+// One line for the container's health check: a word to go by, and what a person needs to know next.
+export const asOutcome = (code: number, told: RunReport | string): string => {
+  const text =
+    typeof told === 'string'
+      ? told
+      : code === EXIT.matched
+        ? `${told.workspaces.length} workspace(s), model ${told.model}`
+        : told.workspaces
+            .filter(({ status }) => status !== 'matched')
+            .map(
+              ({ workspaceId, status, conflicts, error, toDo }) =>
+                `${workspaceId} ${status} (${conflicts[0] ?? error ?? toDo[0]})`,
+            )
+            .join(', ');
+  const line = `${code === EXIT.matched ? 'matched' : `failed ${code}`}: ${text.replace(/\s+/g, ' ')}`;
+
+  return line.length > MOST_CHARACTERS
+    ? `${line.slice(0, MOST_CHARACTERS - 3)}...`
+    : line;
 };
