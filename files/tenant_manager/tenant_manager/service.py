@@ -42,7 +42,7 @@ class Parts:
 
 @asynccontextmanager
 async def parts(settings: Settings) -> AsyncIterator[Parts]:
-    store = Store(settings.database_url.get_secret_value(), settings.workers * 6 + 6)
+    store = Store(settings.database_url.get_secret_value(), settings.workers * 6 + 6, settings.rest)
     clerk = Remote("Clerk", str(settings.clerk_api_url), settings.clerk_secret_key.get_secret_value(), settings.http_timeout)
     twenty = Remote(
         "Twenty", str(settings.twenty_internal_url), settings.twentyops_internal_secret.get_secret_value(), settings.http_timeout
