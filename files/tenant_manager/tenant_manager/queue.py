@@ -21,6 +21,7 @@ from tenant_manager.store import QUEUE, TASK, Store
 
 LOG = logging.getLogger(__name__)
 Json = dict[str, Any]
+POLL = 0.3  # seconds; a notice that comes while the job is still locked by its commit finds nothing
 NO_DATABASE = (psycopg.Error, PoolTimeout, OSError)
 
 
@@ -121,7 +122,7 @@ class Work:
                 async with self.app.open_async():
                     self.worker = Worker(
                         self.app, queues=[QUEUE], concurrency=self.settings.workers, install_signal_handlers=False,
-                        delete_jobs="successful", fetch_job_polling_interval=1, update_heartbeat_interval=self.settings.heartbeat,
+                        delete_jobs="successful", fetch_job_polling_interval=POLL, update_heartbeat_interval=self.settings.heartbeat,
                         stalled_worker_timeout=self.settings.stalled_after, shutdown_graceful_timeout=self.settings.stop_within,
                     )  # fmt: skip
                     await self.worker.run()  # type: ignore[no-untyped-call]

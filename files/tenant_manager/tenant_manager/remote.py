@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import time
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -13,6 +14,8 @@ import httpx
 from tenant_manager.errors import Later, Refused
 
 Json = dict[str, Any]
+# httpcore looks for it on the disk with each request, as long as it is not there
+sys.modules.setdefault("trio", None)  # type: ignore[arg-type]
 LONGEST_WAIT = 3600.0
 
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, OperationalError
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
@@ -65,15 +65,21 @@ class Incoming:
 class Store:
     def __init__(self, dsn: str, size: int, rest: float) -> None:
         self.rest = rest
+        given = {"row_factory": dict_row, "autocommit": True, "connect_timeout": 5, "application_name": "tenant-manager"}
         self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            dsn, min_size=1, max_size=size, open=False, timeout=5, check=AsyncConnectionPool.check_connection,
-            kwargs={"row_factory": dict_row, "autocommit": True, "connect_timeout": 5, "application_name": "tenant-manager"},
-        )  # fmt: skip
+            dsn, min_size=1, max_size=size, open=False, timeout=5, check=AsyncConnectionPool.check_connection, kwargs=given
+        )
+        # events have a connection of their own: no worker keeps them waiting, and it is not asked each time whether it is alive
+        self.intake: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            dsn, min_size=0, max_size=1, open=False, timeout=5, kwargs=given
+        )
 
     async def open(self) -> None:
         await self.pool.open(wait=False)
+        await self.intake.open(wait=False)
 
     async def close(self) -> None:
+        await self.intake.close()
         await self.pool.close()
 
     async def rows(self, query: str, *values: Any, **named: Any) -> list[Json]:
@@ -90,11 +96,18 @@ class Store:
 
     async def accept(self, events: list[Incoming]) -> set[str]:
         """Store events with their jobs in one transaction. Returns the ids that were new."""
-        found = await self.rows(
-            ACCEPT, ids=[e.svix_id for e in events], types=[e.type for e in events], targets=[e.target for e in events],
-            bodies=[e.body for e in events], queue=QUEUE, task=TASK, rest=self.rest,
-        )  # fmt: skip
-        return {row["svix_id"] for row in found}
+        given = {
+            "ids": [e.svix_id for e in events], "types": [e.type for e in events], "targets": [e.target for e in events],
+            "bodies": [e.body for e in events], "queue": QUEUE, "task": TASK, "rest": self.rest,
+        }  # fmt: skip
+        for last in (False, True):
+            try:
+                async with self.intake.connection() as connection:
+                    return {row["svix_id"] for row in await (await connection.execute(ACCEPT, given)).fetchall()}
+            except OperationalError:
+                if last:
+                    raise  # else: a connection that had broken since it was last used; what was stored is not stored twice
+        raise AssertionError
 
     async def defer(self, target: str, after: float = 0, attempt: int = 0, *, events: bool = False) -> None:
         """Queue work on a target: for its events, or (it is our own idea) whether it has some or not."""
