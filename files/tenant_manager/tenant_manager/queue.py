@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import psycopg
-from procrastinate import App, PsycopgConnector
+from procrastinate import App, JobContext, PsycopgConnector
 from procrastinate.worker import Worker
 from psycopg_pool import PoolTimeout
 
@@ -42,14 +42,23 @@ class Work:
                 kwargs={"connect_timeout": 5, "application_name": "tenant-manager queue"},
             )
         )  # fmt: skip
-        self.app.task(name=TASK, queue=QUEUE)(self.work)
+        self.app.task(name=TASK, queue=QUEUE, pass_context=True)(self.work)
         self.stopping = asyncio.Event()
         self.worker: Worker | None = None
         self.seen = 0.0
+        self.running: set[int | None] = set()
+        self.idle: set[int | None] = set()
 
     # --- one job ------------------------------------------------------------------------------------------------
 
-    async def work(self, target: str, events: bool = True, attempt: int = 0) -> None:
+    async def work(self, context: JobContext, target: str, events: bool = True, attempt: int = 0) -> None:
+        self.running.add(context.job.id)
+        try:
+            await self.converge(target, events, attempt)
+        finally:
+            self.running.discard(context.job.id)
+
+    async def converge(self, target: str, events: bool, attempt: int) -> None:
         """One job: converge the target, and with it all of its events that are here by now. Without ``events`` also when there are none."""
         began, waiting = time.monotonic(), list[Json]()
         try:
@@ -77,18 +86,19 @@ class Work:
         """Write the failure down: for each event that was due, or, when it was our own idea, for the job."""
         outage = isinstance(error, Later)
         most = self.settings.attempts_outage if outage else self.settings.attempts_refused
-        tried = min((event["attempts"] for event in due), default=attempt) + 1
-        after = backoff(self.settings, tried, error.after if isinstance(error, Later) else None)
+        said = error.after if isinstance(error, Later) else None
         words = str(error) if isinstance(error, ManagerError) else f"{type(error).__name__}: {error}"
         dead: list[str] = []
+        # each by its own count: a new event is no reason to try an old one sooner
+        afters = {event["svix_id"]: backoff(self.settings, event["attempts"] + 1, said) for event in due}
         if due:
-            dead = await self.store.failed([event["svix_id"] for event in due], target, words, after, most)
-        elif tried < most:
-            await self.store.defer(target, after, tried)
+            dead = await self.store.failed(afters, target, words, most)
+        elif attempt + 1 < most:
+            await self.store.defer(target, backoff(self.settings, attempt + 1, said), attempt + 1)
         LOG.log(
             logging.ERROR if dead else logging.WARNING,
             "given up: see `tenant-manager events show`" if dead else "failed, tried again later",
-            extra={"target": target, "attempt": tried, "after": round(after, 1), "error": words, "dead": dead},
+            extra={"target": target, "events": [event["svix_id"] for event in due][:20], "error": words, "dead": dead[:20]},
             exc_info=None if isinstance(error, ManagerError) else error,
         )
 
@@ -139,7 +149,7 @@ class Work:
             try:
                 worker = self.worker
                 if worker is not None:
-                    await self._orphans()
+                    await self._orphans(worker)
                     self.seen = time.monotonic()
                 if time.monotonic() - swept > self.settings.sweep_every:
                     swept = time.monotonic()
@@ -150,17 +160,23 @@ class Work:
                 LOG.warning("looking after the queue failed", extra={"error": f"{type(error).__name__}: {error}"})
             await self._pause(self.settings.heartbeat / 2)
 
-    async def _orphans(self) -> None:
-        """Jobs of workers without a heartbeat or without an end (the database went away in the middle) go back; nothing fails for good here.
+    async def _orphans(self, worker: Worker) -> None:
+        """Jobs that nobody works on go back: of a worker without a heartbeat, broken off, or ended here without the queue's knowing.
 
-        They go back without their place as the target's only one, which a newer job may have by now.
+        They go back without their place as the target's only one, which a newer job may have by now. Nothing fails for good here.
         """
+        held = await self.store.rows(
+            "SELECT id FROM procrastinate_jobs WHERE status = 'doing' AND worker_id = %s", worker.worker_id
+        )
+        idle = {row["id"] for row in held} - self.running
+        # seen twice: one that has just ended is about to be taken off the queue
+        stranded, self.idle = idle & self.idle, idle
         found: list[Json] = await self.store.rows(
             "UPDATE procrastinate_jobs j SET status = 'todo', worker_id = NULL, attempts = attempts + 1, abort_requested = false,"
             " lock = NULL, queueing_lock = NULL, scheduled_at = clock_timestamp() + make_interval(secs => power(2, least(attempts, 9)) - 1)"
-            " WHERE status IN ('failed', 'aborted') OR (status = 'doing' AND NOT EXISTS (SELECT 1 FROM procrastinate_workers w"
-            " WHERE w.id = j.worker_id AND w.last_heartbeat > clock_timestamp() - make_interval(secs => %s))) RETURNING id",
-            self.settings.stalled_after,
-        )
+            " WHERE status IN ('failed', 'aborted') OR (status = 'doing' AND (id = ANY(%s) OR NOT EXISTS (SELECT 1 FROM procrastinate_workers w"
+            " WHERE w.id = j.worker_id AND w.last_heartbeat > clock_timestamp() - make_interval(secs => %s)))) RETURNING id",
+            list(stranded), self.settings.stalled_after,
+        )  # fmt: skip
         for row in found:
             LOG.warning("a job that broke off went back to the queue", extra={"job": row["id"]})

@@ -12,7 +12,7 @@ from typing import Any
 from psycopg import AsyncConnection, OperationalError
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from tenant_manager.errors import Busy, ManagerError
 from tenant_manager.slugs import candidates
@@ -104,8 +104,8 @@ class Store:
             try:
                 async with self.intake.connection() as connection:
                     return {row["svix_id"] for row in await (await connection.execute(ACCEPT, given)).fetchall()}
-            except OperationalError:
-                if last:
+            except OperationalError as error:
+                if last or isinstance(error, PoolTimeout):
                     raise  # else: a connection that had broken since it was last used; what was stored is not stored twice
         raise AssertionError
 
@@ -137,19 +137,23 @@ class Store:
     async def event(self, svix_id: str) -> Json | None:
         return await self.row("SELECT * FROM event WHERE svix_id = %s", svix_id)
 
-    async def failed(self, svix_ids: list[str], target: str, words: str, after: float, most: int) -> list[str]:
-        """An attempt failed: the next one is queued in the same transaction. Returns the ids that are dead letters after ``most``."""
+    async def failed(self, after: dict[str, float], target: str, words: str, most: int) -> list[str]:
+        """An attempt failed for the events ``after`` {id: seconds until its next}, which is queued in the same transaction.
+
+        Returns the ids that are dead letters now, after ``most`` attempts.
+        """
         async with self.pool.connection() as connection, connection.transaction():
             cursor = await connection.execute(
-                "UPDATE event SET attempts = attempts + 1, last_error = %(words)s,"
+                "UPDATE event e SET attempts = attempts + 1, last_error = %(words)s,"
                 " state = CASE WHEN attempts + 1 >= %(most)s THEN 'dead' ELSE state END,"
-                " next_attempt_at = CASE WHEN attempts + 1 < %(most)s THEN clock_timestamp() + make_interval(secs => %(after)s) END"
-                " WHERE svix_id = ANY(%(ids)s) AND state = 'queued' RETURNING svix_id, state",
-                {"words": words[:2000], "most": most, "after": after, "ids": svix_ids},
+                " next_attempt_at = CASE WHEN attempts + 1 < %(most)s THEN clock_timestamp() + make_interval(secs => g.after) END"
+                " FROM unnest(%(ids)s::text[], %(after)s::float[]) AS g(svix_id, after)"
+                " WHERE e.svix_id = g.svix_id AND e.state = 'queued' RETURNING e.svix_id, e.state",
+                {"words": words[:2000], "most": most, "ids": list(after), "after": list(after.values())},
             )
             found = await cursor.fetchall()
-            if any(row["state"] == "queued" for row in found):
-                await self._defer(connection, target, after, 0, True)
+            if queued := [after[row["svix_id"]] for row in found if row["state"] == "queued"]:
+                await self._defer(connection, target, min(queued), 0, True)
         return [row["svix_id"] for row in found if row["state"] == "dead"]
 
     async def requeue(self, svix_id: str) -> bool:
