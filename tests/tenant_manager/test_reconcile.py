@@ -138,3 +138,11 @@ def test_it_runs_on_its_clock_and_health_and_metrics_tell(world: World) -> None:
 def test_migrating_twice_and_at_once_is_one_migration(world: World) -> None:
     assert world.command("migrate").returncode == 0
     assert [row["version_num"] for row in world.rows("SELECT version_num FROM alembic_version")] == ["0001"]
+
+
+def test_clerks_rate_limit_is_waited_for(world: World) -> None:
+    quiet(world, 12)
+    world.clerk.settings(rate_limit=20, rate_window=2)
+    assert len(reconcile(world)["repaired"]) == 12
+    world.clerk.settings(rate_limit=None)
+    world.settle(1)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from lab.clerk.control import NO_TLS
 from lab.command import wait_until
 from tests.tenant_manager.conftest import ALICE, BOB, CAROL, World
+from tests.tenant_manager.twenty_internal import Fault
 
 Json = dict[str, Any]
 EMAILS = [ALICE, BOB, CAROL]
@@ -57,7 +58,7 @@ def do(world: World, users: list[str], organizations: list[str], step: tuple[str
 
 
 def test_any_order_repetition_and_loss_ends_in_clerks_state(world: World) -> None:
-    manager = world.start(point=False)
+    replicas = [world.start(point=False), world.start(point=False)]
     made = world.clerk.seed([{"email": email, "first_name": email[0]} for email in EMAILS])
     users = [made["users"][email] for email in EMAILS]
     organizations: list[str] = []
@@ -65,7 +66,7 @@ def test_any_order_repetition_and_loss_ends_in_clerks_state(world: World) -> Non
     client = httpx.Client(verify=NO_TLS, trust_env=False, timeout=30)
 
     @settings(
-        max_examples=12, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate],
+        max_examples=20, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate],
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )  # fmt: skip
     @given(steps=st.lists(STEPS, min_size=1, max_size=10), ways=WAYS, seed=st.integers(0, 9999))
@@ -75,6 +76,8 @@ def test_any_order_repetition_and_loss_ends_in_clerks_state(world: World) -> Non
         lost = False
         for step in steps:
             do(world, users, organizations, step)
+            if chance.random() < 0.2:
+                world.twenty.faults.append(Fault(chance.choice([500, 502, 503]), chance.choice([".*", "PUT .*", "GET .*"])))
             fresh = [m for m in world.clerk.messages() if m["id"] not in taken]
             taken.update(m["id"] for m in fresh)
             chance.shuffle(fresh)
@@ -84,10 +87,11 @@ def test_any_order_repetition_and_loss_ends_in_clerks_state(world: World) -> Non
                 if way == "late":
                     late.append(message)
                 for _ in range({"once": 1, "twice": 2}.get(way, 0)):
-                    deliver(client, manager.url, world, message)
+                    deliver(client, chance.choice(replicas).url, world, message)
         chance.shuffle(late)
         for message in late:
-            deliver(client, manager.url, world, message)
+            deliver(client, chance.choice(replicas).url, world, message)
+        world.twenty.faults.clear()
         if lost:
             done = world.command("reconcile", "--removals", "1000")
             assert done.returncode == 0, done.stdout + done.stderr
@@ -160,6 +164,11 @@ def many(world: World, number: int = 12) -> list[str]:
     return list(made["organizations"].values())
 
 
+def more(world: World, number: int) -> None:
+    """Organisations that are just being made when something is killed."""
+    world.clerk.seed([], [{"name": f"During {number} {n}", "members": {ALICE: "admin", BOB: "member"}} for n in range(4)])
+
+
 def test_kill_9_of_the_service_under_load_loses_nothing(world: World) -> None:
     chance = random.Random(5)  # noqa: S311
     manager = world.start()
@@ -170,9 +179,10 @@ def test_kill_9_of_the_service_under_load_loses_nothing(world: World) -> None:
         for _ in range(4):
             before = len(load.accepted)
             wait_until(lambda before=before: len(load.accepted) > before + 20, 60, "nothing is accepted")  # type: ignore[misc]
+            more(world, len(load.accepted))
             time.sleep(chance.uniform(0, 0.4))  # the random moment
             manager.kill()
-            manager = world.start(LISTEN=address)
+            manager = world.start(point=False, LISTEN=address)  # Clerk's endpoint stays where it was
     check_nothing_lost(world, load)
 
 
@@ -185,6 +195,7 @@ def test_kill_9_of_postgres_under_load_loses_nothing(world: World) -> None:
         for _ in range(3):
             before = len(load.accepted)
             wait_until(lambda before=before: len(load.accepted) > before + 20, 60, "nothing is accepted")  # type: ignore[misc]
+            more(world, len(load.accepted))
             time.sleep(chance.uniform(0, 0.4))  # the random moment
             world.postgres.kill()
             world.postgres.start()

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import psycopg
-from procrastinate import App, PsycopgConnector
+from procrastinate import App, JobContext, PsycopgConnector
 from procrastinate.worker import Worker
 from psycopg_pool import PoolTimeout
 
@@ -20,6 +20,8 @@ from tenant_manager.settings import Settings
 from tenant_manager.store import QUEUE, TASK, Store
 
 LOG = logging.getLogger(__name__)
+Json = dict[str, Any]
+POLL = 0.3  # seconds; a notice that comes while the job is still locked by its commit finds nothing
 NO_DATABASE = (psycopg.Error, PoolTimeout, OSError)
 
 
@@ -40,55 +42,65 @@ class Work:
                 kwargs={"connect_timeout": 5, "application_name": "tenant-manager queue"},
             )
         )  # fmt: skip
-        self.app.task(name=TASK, queue=QUEUE)(self.work)
+        self.app.task(name=TASK, queue=QUEUE, pass_context=True)(self.work)
         self.stopping = asyncio.Event()
         self.worker: Worker | None = None
         self.seen = 0.0
+        self.running: set[int | None] = set()
+        self.idle: set[int | None] = set()
 
     # --- one job ------------------------------------------------------------------------------------------------
 
-    async def work(self, target: str, svix_id: str | None = None, attempt: int = 0) -> None:
-        """One job: converge the target, and with it all of its events that are here by now."""
-        event = await self.store.event(svix_id) if svix_id else None
-        if svix_id and (event is None or event["state"] != "queued"):
-            return  # another job of the same target has seen to it
-        began = time.monotonic()
+    async def work(self, context: JobContext, target: str, events: bool = True, attempt: int = 0) -> None:
+        self.running.add(context.job.id)
         try:
-            if target == SELF_TEST:
-                await self.store.done([svix_id] if svix_id else [])
-            else:
-                async with self.store.alone(f"work:{target}"):
-                    covered = await self.store.waiting(target)
+            await self.converge(target, events, attempt)
+        finally:
+            self.running.discard(context.job.id)
+
+    async def converge(self, target: str, events: bool, attempt: int) -> None:
+        """One job: converge the target, and with it all of its events that are here by now. Without ``events`` also when there are none."""
+        began, waiting = time.monotonic(), list[Json]()
+        try:
+            async with self.store.alone(f"work:{target}"):
+                waiting = await self.store.waiting(target)
+                if events and not waiting:
+                    return  # another job of the same target has seen to them
+                if target != SELF_TEST:
                     await self.converger.held(target)
-                    await self.store.done(covered)
+                await self.store.done([event["svix_id"] for event in waiting])
         except Busy:
-            # not a failure, and not counted: whoever has the lock may have read Clerk before this event
-            await self.store.defer(target, svix_id, random.uniform(0.3, 1.0), attempt)  # noqa: S311
+            # not a failure, and not counted: whoever has the lock may have read Clerk before these events
+            await self.store.defer(target, random.uniform(0.3, 1.0), attempt, events=events)  # noqa: S311
             return
         except NO_DATABASE:
             raise  # nothing can be written down; the job goes back when the database is there again
         except Exception as error:
             metrics.FAILURES.labels(kind=type(error).__name__).inc()
-            await self._again(target, svix_id, (event or {}).get("attempts", attempt) + 1, error)
+            await self._again(target, [event for event in waiting if event["due"]], attempt, error)
             return
         metrics.CONVERGED.inc()
         metrics.CONVERGENCE.observe(time.monotonic() - began)
 
-    async def _again(self, target: str, svix_id: str | None, attempt: int, error: Exception) -> None:
+    async def _again(self, target: str, due: list[Json], attempt: int, error: Exception) -> None:
+        """Write the failure down: for each event that was due, or, when it was our own idea, for the job."""
         outage = isinstance(error, Later)
-        dead = attempt >= (self.settings.attempts_outage if outage else self.settings.attempts_refused)
-        after = backoff(self.settings, attempt, error.after if isinstance(error, Later) else None)
+        most = self.settings.attempts_outage if outage else self.settings.attempts_refused
+        said = error.after if isinstance(error, Later) else None
         words = str(error) if isinstance(error, ManagerError) else f"{type(error).__name__}: {error}"
+        dead: list[str] = []
+        # each by its own count: a new event is no reason to try an old one sooner
+        afters = {event["svix_id"]: backoff(self.settings, event["attempts"] + 1, said) for event in due}
+        if due:
+            dead = await self.store.failed(afters, target, words, most)
+        elif attempt + 1 < most:
+            await self.store.defer(target, backoff(self.settings, attempt + 1, said), attempt + 1)
         LOG.log(
             logging.ERROR if dead else logging.WARNING,
             "given up: see `tenant-manager events show`" if dead else "failed, tried again later",
-            extra={"target": target, "svix_id": svix_id, "attempt": attempt, "after": round(after, 1), "error": words},
+            extra={"target": target, "events": [event["svix_id"] for event in due][:20], "error": words, "dead": dead[:20]},
             exc_info=None if isinstance(error, ManagerError) else error,
         )
-        if svix_id:
-            await self.store.failed(svix_id, target, words, after, dead)
-        elif not dead:
-            await self.store.defer(target, None, after, attempt)
 
     # --- the worker ---------------------------------------------------------------------------------------------
 
@@ -120,7 +132,7 @@ class Work:
                 async with self.app.open_async():
                     self.worker = Worker(
                         self.app, queues=[QUEUE], concurrency=self.settings.workers, install_signal_handlers=False,
-                        delete_jobs="always", fetch_job_polling_interval=1, update_heartbeat_interval=self.settings.heartbeat,
+                        delete_jobs="successful", fetch_job_polling_interval=POLL, update_heartbeat_interval=self.settings.heartbeat,
                         stalled_worker_timeout=self.settings.stalled_after, shutdown_graceful_timeout=self.settings.stop_within,
                     )  # fmt: skip
                     await self.worker.run()  # type: ignore[no-untyped-call]
@@ -137,26 +149,34 @@ class Work:
             try:
                 worker = self.worker
                 if worker is not None:
-                    for job in await self.app.job_manager.get_stalled_jobs(seconds_since_heartbeat=self.settings.stalled_after):
-                        await self.app.job_manager.retry_job(job)
-                        LOG.warning("a job of a lost worker went back to the queue", extra={"job": job.id})
-                    await self._orphans()
+                    await self._orphans(worker)
                     self.seen = time.monotonic()
                 if time.monotonic() - swept > self.settings.sweep_every:
                     swept = time.monotonic()
-                    for svix_id in await self.store.sweep(self.settings.sweep_every * 2):
-                        LOG.warning("an event without a job got one", extra={"svix_id": svix_id})
+                    for target in await self.store.sweep(self.settings.sweep_every * 2):
+                        LOG.warning("events without a job got one", extra={"target": target})
                     await self.store.forget(self.settings.keep_events_days)
             except Exception as error:
                 LOG.warning("looking after the queue failed", extra={"error": f"{type(error).__name__}: {error}"})
             await self._pause(self.settings.heartbeat / 2)
 
-    async def _orphans(self) -> None:
-        """Failed jobs (the database went away in the middle) and those whose worker was pruned go back; nothing fails for good here."""
-        found: list[dict[str, Any]] = await self.store.rows(
-            "UPDATE procrastinate_jobs SET status = 'todo', worker_id = NULL, attempts = attempts + 1, abort_requested = false,"
-            " scheduled_at = clock_timestamp() + interval '1 second'"
-            " WHERE status IN ('failed', 'aborted') OR (status = 'doing' AND worker_id IS NULL) RETURNING id"
+    async def _orphans(self, worker: Worker) -> None:
+        """Jobs that nobody works on go back: of a worker without a heartbeat, broken off, or ended here without the queue's knowing.
+
+        They go back without their place as the target's only one, which a newer job may have by now. Nothing fails for good here.
+        """
+        held = await self.store.rows(
+            "SELECT id FROM procrastinate_jobs WHERE status = 'doing' AND worker_id = %s", worker.worker_id
         )
+        idle = {row["id"] for row in held} - self.running
+        # seen twice: one that has just ended is about to be taken off the queue
+        stranded, self.idle = idle & self.idle, idle
+        found: list[Json] = await self.store.rows(
+            "UPDATE procrastinate_jobs j SET status = 'todo', worker_id = NULL, attempts = attempts + 1, abort_requested = false,"
+            " lock = NULL, queueing_lock = NULL, scheduled_at = clock_timestamp() + make_interval(secs => power(2, least(attempts, 9)) - 1)"
+            " WHERE status IN ('failed', 'aborted') OR (status = 'doing' AND (id = ANY(%s) OR NOT EXISTS (SELECT 1 FROM procrastinate_workers w"
+            " WHERE w.id = j.worker_id AND w.last_heartbeat > clock_timestamp() - make_interval(secs => %s)))) RETURNING id",
+            list(stranded), self.settings.stalled_after,
+        )  # fmt: skip
         for row in found:
             LOG.warning("a job that broke off went back to the queue", extra={"job": row["id"]})

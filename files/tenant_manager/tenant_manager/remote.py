@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+import sys
 import time
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -11,6 +14,8 @@ import httpx
 from tenant_manager.errors import Later, Refused
 
 Json = dict[str, Any]
+# httpcore looks for it on the disk with each request, as long as it is not there
+sys.modules.setdefault("trio", None)  # type: ignore[arg-type]
 LONGEST_WAIT = 3600.0
 
 
@@ -22,11 +27,19 @@ class NotThere(Refused):
         self.code = code
 
 
-class Remote:
-    """One base address with a bearer token. ``label`` names it in errors; tokens are in none."""
+class TooMany(Later):
+    """429: we ask more than the other side takes."""
 
-    def __init__(self, label: str, base: str, token: str, timeout: float, connections: int = 16) -> None:
-        self.label = label
+
+class Remote:
+    """One base address with a bearer token. ``label`` names it in errors; tokens are in none.
+
+    A 429 with Retry-After holds for every request here: they wait together, each up to ``patience`` seconds, then it is Later.
+    """
+
+    def __init__(self, label: str, base: str, token: str, timeout: float, patience: float = 0, connections: int = 16) -> None:
+        self.label, self.patience = label, patience
+        self.quiet_until = 0.0
         self.asked = 0
         self.http = httpx.AsyncClient(
             base_url=base.rstrip("/"),
@@ -44,8 +57,25 @@ class Remote:
         self, method: str, path: str, *, body: Json | None = None, query: Any = None, timeout: float | None = None
     ) -> Any:
         """The answer's JSON. 404 raises NotThere, 408, 425, 429, 5xx and no answer Later, the rest Refused."""
-        self.asked += 1
         what = f"{self.label}: {method} {path}"
+        deadline = time.monotonic() + self.patience
+        while True:
+            if (pause := self.quiet_until - time.monotonic()) > 0:
+                if self.quiet_until > deadline:
+                    raise Later(f"{what}: not asked, {self.label} wants quiet for {pause:.0f} s", pause)
+                # not all at the same moment
+                await asyncio.sleep(pause + random.uniform(0, 0.2))  # noqa: S311
+            try:
+                return await self._once(what, method, path, body, query, timeout)
+            except TooMany as error:
+                if error.after is None:
+                    raise
+                self.quiet_until = max(self.quiet_until, time.monotonic() + error.after)
+                if self.quiet_until > deadline:
+                    raise
+
+    async def _once(self, what: str, method: str, path: str, body: Json | None, query: Any, timeout: float | None) -> Any:
+        self.asked += 1
         try:
             answer = await self.http.request(
                 method, path, json=body, params=query, timeout=httpx.USE_CLIENT_DEFAULT if timeout is None else timeout
@@ -62,7 +92,9 @@ class Remote:
         if answer.is_success:
             return found
         words = f"{what}: {status} {answer.text[:300]}"
-        if status in (408, 425, 429) or status >= 500:
+        if status == 429:
+            raise TooMany(words, retry_after(answer.headers.get("retry-after")))
+        if status in (408, 425) or status >= 500:
             raise Later(words, retry_after(answer.headers.get("retry-after")))
         if status == 404:
             raise NotThere(words, code_of(found))

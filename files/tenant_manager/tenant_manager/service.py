@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import random
 import signal
@@ -26,6 +27,7 @@ from tenant_manager.store import Store
 from tenant_manager.twenty import Twenty
 
 LOG = logging.getLogger(__name__)
+CLERK_PATIENCE = 15.0  # its limits count in windows of 10 s
 
 
 @dataclass
@@ -42,8 +44,10 @@ class Parts:
 
 @asynccontextmanager
 async def parts(settings: Settings) -> AsyncIterator[Parts]:
-    store = Store(settings.database_url.get_secret_value(), settings.workers * 6 + 6)
-    clerk = Remote("Clerk", str(settings.clerk_api_url), settings.clerk_secret_key.get_secret_value(), settings.http_timeout)
+    store = Store(settings.database_url.get_secret_value(), settings.workers * 6 + 6, settings.rest)
+    clerk = Remote(
+        "Clerk", str(settings.clerk_api_url), settings.clerk_secret_key.get_secret_value(), settings.http_timeout, CLERK_PATIENCE
+    )
     twenty = Remote(
         "Twenty", str(settings.twenty_internal_url), settings.twentyops_internal_secret.get_secret_value(), settings.http_timeout
     )
@@ -93,6 +97,9 @@ async def serve(settings: Settings) -> None:
         working = asyncio.create_task(work.run())
         listening = [asyncio.create_task(one.serve()) for one in listeners]
         reconciling = asyncio.create_task(_reconcile(found))
+        # what is here by now stays: collections pass over it, and hold no request up (80 ms each, else)
+        gc.collect()
+        gc.freeze()
         LOG.info("started", extra={"listen": settings.listen, "internal": settings.internal_listen})
         waiting = asyncio.create_task(ending.wait())
         await asyncio.wait({waiting, committing, working, *listening}, return_when=asyncio.FIRST_COMPLETED)

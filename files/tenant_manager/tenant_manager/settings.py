@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     data_model_revision: str = Field(default="1", description="Another value applies the data model again; empty: never.")
 
     workers: int = Field(default=4, ge=1, le=64)
+    rest: float = Field(
+        default=2, ge=0, description="Events look at an organisation again no sooner; their number costs nothing."
+    )
     body_limit: int = Field(default=256 * 1024, ge=1024)
     http_timeout: float = Field(default=30, gt=0)
     data_model_timeout: float = Field(default=180, gt=0)

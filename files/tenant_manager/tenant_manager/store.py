@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, OperationalError
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from tenant_manager.errors import Busy, ManagerError
 from tenant_manager.slugs import candidates
@@ -21,7 +21,9 @@ Json = dict[str, Any]
 Connection = AsyncConnection[Json]
 QUEUE, TASK = "clerk", "tenant_manager.work"
 
-# one statement: an event that is known already brings no second job, and an event without a job is never committed
+# One statement: an event that is known already brings no job, and an event without a job is never committed. A target has one job
+# that waits, for all of its events. That job is locked (not changed) until the commit, and the queue passes over locked ones: so
+# it is never taken before the event is there to be seen. One that is just being taken is waited for, and a new one made.
 ACCEPT = """
 WITH given AS (
     SELECT * FROM unnest(%(ids)s::text[], %(types)s::text[], %(targets)s::text[], %(bodies)s::bytea[]) AS g(svix_id, type, target, body)
@@ -32,15 +34,21 @@ WITH given AS (
     ON CONFLICT (svix_id) DO NOTHING
     RETURNING svix_id, target, state
 ), jobs AS (
-    SELECT procrastinate_defer_jobs_v1(array_agg(ROW(%(queue)s, %(task)s, 0, target, NULL,
-        jsonb_build_object('target', target, 'svix_id', svix_id), NULL)::procrastinate_job_to_defer_v1)) AS ids
-    FROM stored WHERE state = 'queued' HAVING count(*) > 0
+    INSERT INTO procrastinate_jobs (queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at)
+    SELECT %(queue)s, %(task)s, 0, s.target, s.target, jsonb_build_object('target', s.target),
+           CASE WHEN t.synced_at > clock_timestamp() - make_interval(secs => %(rest)s) THEN t.synced_at + make_interval(secs => %(rest)s) END
+    FROM (SELECT DISTINCT target FROM stored WHERE state = 'queued') s LEFT JOIN tenant t ON t.organization_id = s.target
+    ORDER BY s.target
+    ON CONFLICT (queueing_lock) WHERE status = 'todo' DO UPDATE SET priority = 0 WHERE false
 )
-SELECT svix_id FROM stored WHERE (SELECT count(ids) FROM jobs) >= 0
+SELECT svix_id FROM stored
 """
+# without a procrastinate lock, behind which later jobs of the target would wait; two at once are kept apart by Store.alone
 DEFER = """
-SELECT procrastinate_defer_jobs_v1(ARRAY[ROW(%(queue)s, %(task)s, %(priority)s, NULL, NULL,
-    %(args)s::jsonb, clock_timestamp() + make_interval(secs => %(after)s))::procrastinate_job_to_defer_v1])
+INSERT INTO procrastinate_jobs (queue_name, task_name, priority, queueing_lock, args, scheduled_at)
+VALUES (%(queue)s, %(task)s, 0, %(once)s, %(args)s::jsonb, clock_timestamp() + make_interval(secs => %(after)s))
+ON CONFLICT (queueing_lock) WHERE status = 'todo'
+DO UPDATE SET scheduled_at = least(procrastinate_jobs.scheduled_at, EXCLUDED.scheduled_at)
 """
 
 
@@ -55,16 +63,23 @@ class Incoming:
 
 
 class Store:
-    def __init__(self, dsn: str, size: int) -> None:
+    def __init__(self, dsn: str, size: int, rest: float) -> None:
+        self.rest = rest
+        given = {"row_factory": dict_row, "autocommit": True, "connect_timeout": 5, "application_name": "tenant-manager"}
         self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            dsn, min_size=1, max_size=size, open=False, timeout=5, check=AsyncConnectionPool.check_connection,
-            kwargs={"row_factory": dict_row, "autocommit": True, "connect_timeout": 5, "application_name": "tenant-manager"},
-        )  # fmt: skip
+            dsn, min_size=1, max_size=size, open=False, timeout=5, check=AsyncConnectionPool.check_connection, kwargs=given
+        )
+        # events have a connection of their own: no worker keeps them waiting, and it is not asked each time whether it is alive
+        self.intake: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            dsn, min_size=0, max_size=1, open=False, timeout=5, kwargs=given
+        )
 
     async def open(self) -> None:
         await self.pool.open(wait=False)
+        await self.intake.open(wait=False)
 
     async def close(self) -> None:
+        await self.intake.close()
         await self.pool.close()
 
     async def rows(self, query: str, *values: Any, **named: Any) -> list[Json]:
@@ -81,21 +96,36 @@ class Store:
 
     async def accept(self, events: list[Incoming]) -> set[str]:
         """Store events with their jobs in one transaction. Returns the ids that were new."""
-        found = await self.rows(
-            ACCEPT, ids=[e.svix_id for e in events], types=[e.type for e in events], targets=[e.target for e in events],
-            bodies=[e.body for e in events], queue=QUEUE, task=TASK,
-        )  # fmt: skip
-        return {row["svix_id"] for row in found}
+        given = {
+            "ids": [e.svix_id for e in events], "types": [e.type for e in events], "targets": [e.target for e in events],
+            "bodies": [e.body for e in events], "queue": QUEUE, "task": TASK, "rest": self.rest,
+        }  # fmt: skip
+        for last in (False, True):
+            try:
+                async with self.intake.connection() as connection:
+                    return {row["svix_id"] for row in await (await connection.execute(ACCEPT, given)).fetchall()}
+            except OperationalError as error:
+                if last or isinstance(error, PoolTimeout):
+                    raise  # else: a connection that had broken since it was last used; what was stored is not stored twice
+        raise AssertionError
 
-    async def defer(self, target: str, svix_id: str | None = None, after: float = 0, attempt: int = 0) -> None:
-        """Queue work on a target, without an event when it is our own idea."""
-        args = json.dumps({"target": target, "svix_id": svix_id, "attempt": attempt})
-        await self.rows(DEFER, queue=QUEUE, task=TASK, priority=0, args=args, after=after)
+    async def defer(self, target: str, after: float = 0, attempt: int = 0, *, events: bool = False) -> None:
+        """Queue work on a target: for its events, or (it is our own idea) whether it has some or not."""
+        async with self.pool.connection() as connection:
+            await self._defer(connection, target, after, attempt, events)
 
-    async def waiting(self, target: str) -> list[str]:
-        """Ids of the target's events that are to be worked off, oldest first."""
-        query = "SELECT svix_id FROM event WHERE target = %s AND state = 'queued' ORDER BY received_at"
-        return [row["svix_id"] for row in await self.rows(query, target)]
+    async def _defer(self, connection: Connection, target: str, after: float, attempt: int, events: bool) -> None:
+        args = json.dumps({"target": target, "events": events, "attempt": attempt})
+        once = f"{'again' if events else 'own'}:{target}"
+        await connection.execute(DEFER, {"queue": QUEUE, "task": TASK, "once": once, "args": args, "after": after})
+
+    async def waiting(self, target: str) -> list[Json]:
+        """The target's events that are to be worked off, oldest first: {svix_id, attempts, due}; a retry that is not due yet is false."""
+        return await self.rows(
+            "SELECT svix_id, attempts, coalesce(next_attempt_at <= clock_timestamp(), true) AS due FROM event"
+            " WHERE target = %s AND state = 'queued' ORDER BY received_at",
+            target,
+        )
 
     async def done(self, svix_ids: list[str]) -> None:
         await self.rows(
@@ -107,18 +137,24 @@ class Store:
     async def event(self, svix_id: str) -> Json | None:
         return await self.row("SELECT * FROM event WHERE svix_id = %s", svix_id)
 
-    async def failed(self, svix_id: str, target: str, words: str, after: float, dead: bool) -> None:
-        """An attempt failed: the next one is queued in the same transaction, or it becomes a dead letter."""
+    async def failed(self, after: dict[str, float], target: str, words: str, most: int) -> list[str]:
+        """An attempt failed for the events ``after`` {id: seconds until its next}, which is queued in the same transaction.
+
+        Returns the ids that are dead letters now, after ``most`` attempts.
+        """
         async with self.pool.connection() as connection, connection.transaction():
             cursor = await connection.execute(
-                "UPDATE event SET attempts = attempts + 1, last_error = %s, state = CASE WHEN %s THEN 'dead' ELSE state END,"
-                " next_attempt_at = CASE WHEN %s THEN NULL ELSE clock_timestamp() + make_interval(secs => %s) END"
-                " WHERE svix_id = %s AND state = 'queued' RETURNING 1",
-                (words[:2000], dead, dead, after, svix_id),
+                "UPDATE event e SET attempts = attempts + 1, last_error = %(words)s,"
+                " state = CASE WHEN attempts + 1 >= %(most)s THEN 'dead' ELSE state END,"
+                " next_attempt_at = CASE WHEN attempts + 1 < %(most)s THEN clock_timestamp() + make_interval(secs => g.after) END"
+                " FROM unnest(%(ids)s::text[], %(after)s::float[]) AS g(svix_id, after)"
+                " WHERE e.svix_id = g.svix_id AND e.state = 'queued' RETURNING e.svix_id, e.state",
+                {"words": words[:2000], "most": most, "ids": list(after), "after": list(after.values())},
             )
-            if await cursor.fetchone() and not dead:
-                args = json.dumps({"target": target, "svix_id": svix_id})
-                await connection.execute(DEFER, {"queue": QUEUE, "task": TASK, "priority": 0, "args": args, "after": after})
+            found = await cursor.fetchall()
+            if queued := [after[row["svix_id"]] for row in found if row["state"] == "queued"]:
+                await self._defer(connection, target, min(queued), 0, True)
+        return [row["svix_id"] for row in found if row["state"] == "dead"]
 
     async def requeue(self, svix_id: str) -> bool:
         """Try an event again from the start, whatever became of it; False when there is none or nothing follows from it."""
@@ -131,23 +167,22 @@ class Store:
             found = await cursor.fetchone()
             if found is None:
                 return False
-            args = json.dumps({"target": found["target"], "svix_id": svix_id})
-            await connection.execute(DEFER, {"queue": QUEUE, "task": TASK, "priority": 0, "args": args, "after": 0})
+            await self._defer(connection, found["target"], 0, 0, True)
             return True
 
     async def sweep(self, older_than: float) -> list[str]:
-        """Queue again what is waiting without a job (none should be). Returns the ids."""
+        """Queue again targets whose events wait without a job that is due (none should). Returns them."""
         found = await self.rows(
-            "SELECT e.svix_id, e.target FROM event e WHERE e.state = 'queued'"
+            "SELECT DISTINCT e.target FROM event e WHERE e.state = 'queued'"
             " AND e.received_at < clock_timestamp() - make_interval(secs => %s)"
             " AND coalesce(e.next_attempt_at, '-infinity') < clock_timestamp() - make_interval(secs => %s)"
-            " AND NOT EXISTS (SELECT 1 FROM procrastinate_jobs j WHERE j.status IN ('todo', 'doing')"
-            " AND j.args->>'svix_id' = e.svix_id) LIMIT 500",
+            " AND NOT EXISTS (SELECT 1 FROM procrastinate_jobs j WHERE j.args->>'target' = e.target"
+            " AND (j.status = 'doing' OR (j.status = 'todo' AND coalesce(j.scheduled_at, '-infinity') <= clock_timestamp()))) LIMIT 500",
             older_than, older_than,
         )  # fmt: skip
         for row in found:
-            await self.defer(row["target"], row["svix_id"])
-        return [row["svix_id"] for row in found]
+            await self.defer(row["target"], events=True)
+        return [row["target"] for row in found]
 
     async def forget(self, days: int) -> None:
         """Drop events that are done or ignored for so many days; dead ones stay until a person has seen to them."""
