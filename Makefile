@@ -38,8 +38,9 @@ fmt: $(VENV)/.ok ## format and fix what can be fixed
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
-bench: $(VENV)/.ok ## the figures of README, measured here
+bench: $(VENV)/.ok ## the figures, measured here beside their goals
 	$(PY) -m lab bench
+	$(PY) -m tests.tenant_manager.bench_figures
 
 lock: $(VENV)/.ok ## write requirements.lock anew: versions and hashes, no addresses
 	$(UV) pip compile --quiet --upgrade --generate-hashes --no-annotate --no-header --python-version 3.11 --group dev pyproject.toml -o requirements.lock

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -107,6 +108,27 @@ def tenants(request: pytest.FixtureRequest) -> Tenants:
         return Tenants(Direct(url, os.environ["TWENTYOPS_INTERNAL_SECRET"]))
     lab: Lab = request.getfixturevalue("the_lab")
     return Tenants(ThroughSsh(("ssh", "-F", str(lab.ssh_config), "-o", "BatchMode=yes", lab.droplet.name)))
+
+
+@pytest.fixture(scope="module")
+def manager_at_rest(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The deployed tenant manager does nothing while a module's tests play its part: it would make what they wait for."""
+    if request.config.getoption("--internal-url"):
+        yield
+        return
+    droplet = request.getfixturevalue("the_lab").droplet
+    droplet.ssh("docker pause twenty-tenant-manager-1")
+    yield
+    droplet.ssh("docker unpause twenty-tenant-manager-1")
+
+
+@pytest.fixture(scope="session")
+def backend(request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
+    """Clerk's Backend API of the lab, as an operator's own system would call it."""
+    clerk = request.getfixturevalue("the_lab").clerk
+    headers = {"Authorization": f"Bearer {clerk.secrets['secret_key']}"}
+    with httpx.Client(base_url=f"{clerk.settings()['apiUrl']}/v1", headers=headers, timeout=30, trust_env=False) as client:
+        yield client
 
 
 @pytest.fixture

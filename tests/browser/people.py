@@ -54,13 +54,20 @@ class Cast:
         return self.users[name]
 
     def organization(self, name: str, **members: str) -> str:
-        """An organisation at Clerk with people of this cast: ``Alice="admin"``. Returns its id."""
+        """An organisation at Clerk with people of this cast: ``Alice="admin"``. Returns its id; no webhook tells of it."""
+        return self._organization(name, members, quiet=True)
+
+    def told_organization(self, name: str, **members: str) -> str:
+        """The same, and Clerk's webhooks tell of it."""
+        return self._organization(name, members, quiet=False)
+
+    def _organization(self, name: str, members: dict[str, str], *, quiet: bool) -> str:
         for person in members:
             if person not in self.users:
                 self.person(person)
         slug = f"{re.sub('[^a-z]', '', name.lower()) or 'organization'}-{self.tag}-{len(self.users)}"
         wanted = {"name": name, "slug": slug, "members": {self.email(p): role for p, role in members.items()}}
-        return str(self.clerk.seed([], [wanted], quiet=True)["organizations"][name])
+        return str(self.clerk.seed([], [wanted], quiet=quiet)["organizations"][name])
 
     def told(self, name: str) -> dict[str, Any]:
         """A person as the tenant manager tells Twenty of them."""

@@ -18,6 +18,7 @@ from tests.browser.tenants import Tenants
 from tests.model_records import Thing
 
 Somebody = Callable[..., Person]
+pytestmark = pytest.mark.usefixtures("manager_at_rest")
 
 # Hears every answer to the page's own questions, and every message of an error, however short it stays.
 LISTEN = """(() => {

@@ -17,6 +17,7 @@ from lab.clerk.control import Control
 from tests.browser.people import SECONDS, Cast, Person, graphql
 
 Somebody = Callable[..., Person]
+pytestmark = pytest.mark.usefixtures("manager_at_rest")
 PROTECTED = ["/", "/objects/people?viewId=7#row-3", "/settings/profile", "/settings/members", "/not/a/page"]
 OWN_SIGN_IN = ["/welcome", "/welcome?email=a%40b.test", "/reset-password/abc", "/invite/abc", "/verify?loginToken=abc"]
 

@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 from tests.browser.people import SECONDS, Cast, Person, graphql
 
 Somebody = Callable[..., Person]
+pytestmark = pytest.mark.usefixtures("manager_at_rest")
 PEOPLE = "{ people { edges { node { id name { firstName } } } } }"
 MAKE = "mutation ($data: PersonCreateInput!) { createPerson(data: $data) { id } }"
 ONE = "query ($id: UUID!) { people(filter: { id: { eq: $id } }) { edges { node { id } } } }"
