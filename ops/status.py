@@ -32,6 +32,7 @@ def status() -> str | None:
     told, outcome = operations.remote(f"docker exec {stack.PROJECT}-server-1 cat /tmp/twentyops-data-model")
     if told:
         say.append(f"data model at the server's start: {outcome.strip()}")
+    say += stack.crowded(operations.remote("docker stats --no-stream --format '{{.Name}} {{.MemPerc}} {{.MemUsage}}'")[1])
     holder = lock.read()
     if holder:
         reason = lock.left_behind(holder, time.time())

@@ -211,3 +211,15 @@ def render(settings: Settings, images: Mapping[str, str], secrets: Mapping[str, 
     for service, values in env_files(settings, secrets).items():
         files[f"env/{service}.env"] = "".join(env_line(name, value) for name, value in sorted(values.items()))
     return files
+
+
+def crowded(stats: str) -> list[str]:
+    """Containers that use nine tenths of their memory or more, and the setting to raise. ``stats``: Docker's name, per cent and usage, a line each.
+    Pure."""
+    found = []
+    for name, share, usage in (line.split(maxsplit=2) for line in stats.splitlines() if line.startswith(f"{PROJECT}-")):
+        if float(share.rstrip("%")) >= 90:
+            service = name.removeprefix(f"{PROJECT}-").rpartition("-")[0]
+            setting = f"{service.replace('-', '_').upper()}_MEMORY_MB"
+            found.append(f"{service:<14} uses {usage}: raise {setting} (docs/runbook/service-unhealthy.md)")
+    return found

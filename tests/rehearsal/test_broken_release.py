@@ -59,7 +59,7 @@ CASES = [
         "migration fails",
         "ENV STANDIN_FAIL_MIGRATION=1",
         [
-            "Twenty's migrations failed",
+            "The migrations of database twenty failed",
             "standinMissing",
             "running services were not touched",
             "Whole log: /opt/twenty/migrate.log",
@@ -68,7 +68,7 @@ CASES = [
     Broken(
         "version that the upgrade does not know",
         "ENV APP_VERSION=banana",
-        ["Twenty's migrations failed", "APP_VERSION is 'banana'", "Nothing was changed"],
+        ["The migrations of database twenty failed", "APP_VERSION is 'banana'", "Nothing was changed"],
     ),
     Broken(
         "smoke check fails",

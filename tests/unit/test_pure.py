@@ -158,6 +158,15 @@ def test_redis_never_evicts_and_stays_below_its_container() -> None:
     assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
 
 
+def test_a_crowded_container_is_told_with_the_setting_to_raise() -> None:
+    stats = "twenty-server-1 93.42% 1.168GiB / 1.25GiB\nother 99% 1MiB / 1MiB\ntwenty-tenant-manager-1 41.20% 79MiB / 192MiB\n"
+    (line,) = stack.crowded(stats)
+    assert line.split()[0] == "server"
+    assert "raise SERVER_MEMORY_MB" in line
+    assert "TENANT_MANAGER_MEMORY_MB" in stack.crowded("twenty-tenant-manager-1 95.00% 183MiB / 192MiB")[0]
+    assert stack.crowded("") == []
+
+
 def test_caddyfile_follows_the_public_address() -> None:
     assert "\n:80 {" in stack.caddyfile(settings())
     assert "\ncrm.example.com {" in stack.caddyfile(settings(SERVER_URL="https://crm.example.com"))
