@@ -56,6 +56,13 @@ CASES = [
         settings={"HEALTH_TIMEOUT_S": "30"},
     ),
     Broken(
+        "tenant manager dies at its start",
+        "ENV HARMLESS=1",
+        ["Run tenant-manager", "tenant-manager: ", "Next: mend the cause and deploy again"],
+        put_back=True,
+        settings={"TENANT_MANAGER_MEMORY_MB": "32", "HEALTH_TIMEOUT_S": "60"},
+    ),
+    Broken(
         "migration fails",
         "ENV STANDIN_FAIL_MIGRATION=1",
         [
