@@ -9,7 +9,7 @@ from pathlib import Path
 from lab import state
 from lab.identity import PROJECT, LabError
 from lab.world import BUILDER, DROPLET, Lab
-from twentyops.settings import PRODUCTION_HOST
+from twentyops.settings import NAMES, PRODUCTION_HOST
 
 STANDIN = PROJECT / "lab" / "standin"
 VERSION = "1.11.0"
@@ -26,6 +26,11 @@ def source() -> str:
 def build_contexts(images: dict[str, str]) -> dict[str, str]:
     """Images that a Dockerfile names -> where the lab holds them: ``{"node:24-alpine": "10.77.0.1:5000/library/node:24-alpine"}``."""
     return {images["node"].rpartition("/")[2]: images["node"]} if "node" in images else {}
+
+
+def sizes(environ: dict[str, str]) -> dict[str, str]:
+    """The containers' limits that the caller's environment names: a lab that shall hold many workspaces needs more than a small droplet."""
+    return {name: environ[name] for name in NAMES if name.endswith("_MEMORY_MB") and environ.get(name)}
 
 
 def values(lab: Lab) -> dict[str, str]:
@@ -72,6 +77,7 @@ def values(lab: Lab) -> dict[str, str]:
         "CLERK_WEBHOOK_SECRET": lab.clerk.secrets["webhook_secret"],
         "CLERK_WEBHOOK_URL": lab.webhook_url,
     }
+    found |= sizes(dict(os.environ))
     if found["DROPLET_HOST"] == PRODUCTION_HOST or PRODUCTION_HOST in found["SERVER_URL"]:
         raise LabError("the lab would deploy to the production address: refused")
     return found

@@ -343,6 +343,9 @@ def test_settings_of_the_caller_never_reach_the_deploy(monkeypatch: pytest.Monke
 
 def test_image_that_the_dockerfile_names_is_mapped() -> None:
     images = {"node": "10.77.0.1:5000/library/node:24-alpine", "redis": "10.77.0.1:5000/library/redis:7"}
+    assert settings.sizes({"SERVER_MEMORY_MB": "4096", "REDIS_MEMORY_MB": "", "DROPLET_HOST": "203.0.113.7"}) == {
+        "SERVER_MEMORY_MB": "4096"
+    }
     assert settings.build_contexts(images) == {"node:24-alpine": "10.77.0.1:5000/library/node:24-alpine"}
 
 
