@@ -341,11 +341,13 @@ def test_settings_of_the_caller_never_reach_the_deploy(monkeypatch: pytest.Monke
     assert environ["TWENTYOPS_LAB"] == "1"
 
 
+def test_limits_and_nothing_else_come_from_the_caller() -> None:
+    environ = {"SERVER_MEMORY_MB": "4096", "REDIS_MEMORY_MB": "", "DROPLET_HOST": "203.0.113.7"}
+    assert settings.sizes(environ) == {"SERVER_MEMORY_MB": "4096"}
+
+
 def test_image_that_the_dockerfile_names_is_mapped() -> None:
     images = {"node": "10.77.0.1:5000/library/node:24-alpine", "redis": "10.77.0.1:5000/library/redis:7"}
-    assert settings.sizes({"SERVER_MEMORY_MB": "4096", "REDIS_MEMORY_MB": "", "DROPLET_HOST": "203.0.113.7"}) == {
-        "SERVER_MEMORY_MB": "4096"
-    }
     assert settings.build_contexts(images) == {"node:24-alpine": "10.77.0.1:5000/library/node:24-alpine"}
 
 
