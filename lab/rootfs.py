@@ -51,19 +51,31 @@ FILES = {
     ),
     "etc/ssh/sshd_config.d/10-lab.conf": "PermitRootLogin prohibit-password\nUseDNS no\n",
     # dockerd must be able to make groups of its own; systemd-nspawn leaves the controllers read only. On a busy machine one boot in
-    # about fifty met a mount that failed at first, hence the bounded tries
+    # about fifty met a mount that failed at first, or one that was read only all the same: so a group is made in each to see it
+    "etc/lab/cgroups.sh": """set -eu
+[ -d /sys/fs/cgroup/memory ] || exit 0
+for c in memory cpu cpuacct pids cpuset devices blkio freezer; do
+  group=/sys/fs/cgroup/$c
+  [ -d "$group" ] || continue
+  tries=100
+  until { mkdir "$group/lab-probe-$$" && rmdir "$group/lab-probe-$$"; } 2> /dev/null; do
+    mount -o remount,bind,rw "$group" || echo "$group: not made writable yet"
+    tries=$((tries - 1))
+    [ $tries -gt 0 ] || { grep "$group" /proc/self/mountinfo; exit 1; }
+    sleep 0.1
+  done
+done
+""",
+    "etc/systemd/system/docker.service.d/lab.conf": "[Service]\nExecStartPre=/bin/sh /etc/lab/cgroups.sh\n",
     "etc/systemd/system/lab-cgroups.service": """[Unit]
 Description=Make the control group (v1) hierarchies writable
 DefaultDependencies=no
 Before=docker.service containerd.service
-ConditionPathIsDirectory=/sys/fs/cgroup/memory
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sh -ec 'for c in memory cpu cpuacct pids cpuset devices blkio freezer; do \\
-[ -d /sys/fs/cgroup/$c ] || continue; tries=100; \\
-until mount -o remount,bind,rw /sys/fs/cgroup/$c; do tries=$((tries - 1)); [ $tries -gt 0 ] || exit 1; sleep 0.1; done; done'
+ExecStart=/bin/sh /etc/lab/cgroups.sh
 
 [Install]
 WantedBy=sysinit.target
