@@ -23,6 +23,9 @@ pytestmark = pytest.mark.usefixtures("manager_at_rest")
 # Hears every answer to the page's own questions, and every message of an error, however short it stays.
 LISTEN = """(() => {
   window.asked = 0; window.answered = 0;
+  // what a page asks when it is left is broken off by the browser; that is no refusal
+  let leaving = false;
+  addEventListener('beforeunload', () => { leaving = true; });
   const original = window.fetch;
   window.fetch = async (input, init) => {
     const path = new URL(input.url ?? input, location.href).pathname;
@@ -38,7 +41,7 @@ LISTEN = """(() => {
       window.tellAnswer(operation, answer.status, body.errors ? JSON.stringify(body.errors).slice(0, 600) : '');
       return answer;
     } catch (error) {
-      if (error.name !== 'AbortError') window.tellAnswer(operation, 0, String(error));
+      if (error.name !== 'AbortError' && !leaving) window.tellAnswer(operation, 0, String(error));
       throw error;
     } finally {
       window.answered += 1;
