@@ -16,6 +16,7 @@ from lab.world import Lab
 from tests.rehearsal import driver, final_state
 from tests.rehearsal.conftest import Deployed, standin_copy
 from tests.rehearsal.driver import Target
+from twentyops import stack
 
 # What shows on the host that an operation is in the middle of its work: then it is killed. The others are killed as they begin.
 AT_WORK = {
@@ -113,7 +114,7 @@ def test_state_is_that_of_a_deploy_that_was_never_killed(target: Target, bookwor
     wanted, found = final_state.of(bookworm.droplet), final_state.of(target.droplet)
     assert len(wanted["files"]) > 500
     assert len(wanted["packages"]) > 150
-    assert len(wanted["containers"]) == 6 * 5
+    assert len(wanted["containers"]) == 6 * len(stack.SERVICES)
     assert final_state.half_done(wanted) == []
     assert final_state.half_done(found) == []
     assert final_state.differences(wanted, found) == []
@@ -140,7 +141,7 @@ def test_killed_while_containers_are_replaced(target: Target) -> None:
     changed, killed = target.having(**SMALLER), list[str]()
     while kill_at_next(changed, killed, only="Services | Run "):
         assert len(killed) < 10
-    assert len(killed) == 4
+    assert len(killed) == len(stack.ORDER)
     end_well(changed)
     limits = {name: c["HostConfig"]["Memory"] >> 20 for name, c in driver.inspect(target.droplet).items()}
     assert limits == {f"twenty-{name.split('_')[0].lower()}-1": int(size) for name, size in SMALLER.items()}

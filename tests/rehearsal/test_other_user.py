@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.command import wait_until
 from lab.machine import Machine
 from tests.rehearsal.conftest import BareDroplet, Deployed, standin_copy
 
@@ -24,7 +25,8 @@ NOT_ROOT = "echo 'PermitRootLogin no' > /etc/ssh/sshd_config.d/00-not-root.conf;
 def give_to_deployer(machine: Machine) -> None:
     machine.ssh(USER)
     machine.ssh(NOT_ROOT)
-    assert "Permission denied" in machine.ssh("true", check=False).stderr
+    # a reload starts sshd anew: for a moment nobody listens
+    wait_until(lambda: "Permission denied" in machine.ssh("true", check=False).stderr, 30, "root may still log in")
 
 
 def test_user_with_sudo_deploys_where_root_may_not_log_in(deployed: Deployed, bare: BareDroplet, tmp_path: Path) -> None:
