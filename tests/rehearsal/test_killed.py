@@ -131,6 +131,7 @@ SMALLER = {
     "REDIS_MEMORY_MB": "150",
     "SERVER_MEMORY_MB": "1200",
     "WORKER_MEMORY_MB": "1000",
+    "TENANT_MANAGER_MEMORY_MB": "180",
     "CADDY_MEMORY_MB": "90",
 }
 
@@ -144,7 +145,9 @@ def test_killed_while_containers_are_replaced(target: Target) -> None:
     assert len(killed) == len(stack.ORDER)
     end_well(changed)
     limits = {name: c["HostConfig"]["Memory"] >> 20 for name, c in driver.inspect(target.droplet).items()}
-    assert limits == {f"twenty-{name.split('_')[0].lower()}-1": int(size) for name, size in SMALLER.items()}
+    services = {name: name.removesuffix("_MEMORY_MB").lower().replace("_", "-") for name in SMALLER}
+    assert limits == {f"twenty-{services[name]}-1": int(size) for name, size in SMALLER.items()}
+    assert sorted(services.values()) == sorted(stack.SERVICES), "a service is left out of the second release"
     after = final_state.of(target.droplet)
     assert final_state.half_done(after) == []
     first_release = re.compile(r"/opt/twenty/releases/(?!RELEASE)")
