@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-only
 
-import { readEmailAddress } from 'src/auth/clerk/pure/email-address';
+import { readEmailAddress } from '../pure/email-address';
 
 export type ClerkPerson = {
   clerkUserId: string;
