@@ -16,6 +16,7 @@ from lab.accept.results import Memory
 
 REST = 1.0  # s between two tries to come back
 ENDS_WITHIN = 5.0
+FIRST = 10.0
 
 # Standard library only, Python 3.11 and later. A line of JSON a second:
 # {container's name: [bytes without page cache, limit, how often started again, killed for memory]}
@@ -71,16 +72,17 @@ class Watch:
     """Watches until it is left; ``peaks`` has what was seen of each container, ``gaps`` how often SSH had to be begun again.
 
     + argv: command that runs ``python3 -`` on the droplet and passes its standard input on
+    + first: seconds that the first figures are waited for, so that a short suite has some
     """
 
-    def __init__(self, argv: Sequence[str], rest: float = REST) -> None:
+    def __init__(self, argv: Sequence[str], rest: float = REST, first: float = FIRST) -> None:
         self.argv = list(argv)
-        self.rest = rest
+        self.rest, self.first = rest, first
         self.peaks: dict[str, Memory] = {}
         self.samples = 0
         self.gaps = 0
         self._first_restarts: dict[str, int] = {}
-        self._done = threading.Event()
+        self._done, self._begun = threading.Event(), threading.Event()
         self._process: subprocess.Popen[str] | None = None
         self._thread = threading.Thread(target=self._keep, daemon=True)
 
@@ -92,6 +94,7 @@ class Watch:
 
     def __enter__(self) -> Watch:
         self._thread.start()
+        self._begun.wait(self.first)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -131,6 +134,7 @@ class Watch:
 
     def _take(self, sample: dict[str, tuple[int, int, int, bool]]) -> None:
         self.samples += 1
+        self._begun.set()
         for name, (used, limit, restarts, killed) in sample.items():
             before = self.peaks.get(name)
             # Docker counts from the making of the container; what was before the watch is none of the suite's

@@ -24,6 +24,8 @@ from lab.world import Lab, Say
 from twentyops.settings import LAB_VARIABLE, NAMES
 
 INTERRUPTED = 130
+# a shell's background jobs ignore SIGINT, and so would pytest: its fixtures would never end in order
+PYTEST = ("env", "--default-signal=INT", sys.executable, "-m", "pytest")
 ENDS_WITHIN = 90.0  # s that pytest has for its fixtures' ends after an interruption
 
 
@@ -58,7 +60,7 @@ def environment(suite: Suite, place: Place, record: Path) -> dict[str, str]:
 def command(suite: Suite, place: Place) -> list[str]:
     """pytest for a suite."""
     return [
-        sys.executable, "-m", "pytest", "-p", "lab.accept.recorder", "-p", "no:cacheprovider", "-v", "--no-header", "--tb=short",
+        *PYTEST, "-p", "lab.accept.recorder", "-p", "no:cacheprovider", "-v", "--no-header", "--tb=short",
         *suite.tests, *(f"--deselect={test}" for test in suite.left_out), *suite.options(place),
     ]  # fmt: skip
 
