@@ -141,8 +141,8 @@ def _contract(place: Place) -> list[str]:
 
 
 def _both(place: Place) -> list[str]:
-    """Everything that a suite may ask for: its own conftest takes what it needs."""
-    return [*_tenants(place), f"--public-url={place.public_url}", "--clerk=lab", f"--lab={place.name}"]
+    """The server directly and through its lab: its own conftest takes what it needs."""
+    return [*_tenants(place), f"--public-url={place.public_url}", f"--clerk={place.clerk()['admin']}", f"--lab={place.name}"]
 
 
 SUBDOMAINS = Allowed(
@@ -205,9 +205,7 @@ SUITES = (
         _clerk_variables,
         fresh=True,
         deploys=True,
-        allowed=(
-            Allowed("fifty", "fifty organisations need more memory than the default sizes: python -m lab accept --suite fifty"),
-        ),
+        allowed=(Allowed("fifty", "fifty organisations have a suite of their own, with more memory: fifty"),),
     ),
     Suite(
         "data-model",
@@ -229,6 +227,17 @@ SUITES = (
         why_larger="makes about 50 workspaces",
         fresh=True,
         allowed=(SUBDOMAINS,),
+    ),
+    Suite(
+        "fifty",
+        "fifty organisations at once, and what each costs",
+        ("tests/burst",),
+        lambda place: [*_both(place), "--fifty", "-k", "fifty"],
+        _clerk_variables,
+        sizes=PLENTY,
+        why_larger="fifty workspaces do not fit the default sizes",
+        fresh=True,
+        deploys=True,
     ),
     Suite(
         "outside",
