@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,15 @@ class Place(Protocol):
 
     def clerk(self) -> Mapping[str, str]:
         """``{admin, admin_token}`` of the lab's Clerk."""
+
+    def tree(self) -> Path:
+        """The patched tree that was built, on this machine."""
+
+    def builder(self) -> tuple[str, ...]:
+        """Command up to the builder's name."""
+
+    def contexts(self) -> Mapping[str, str]:
+        """Images that upstream's Dockerfile names, and where this lab has them."""
 
     def bare(self) -> Mapping[str, str]:
         """A second server of the same image without Clerk and with an empty database of its own: ``{url, redis_url, app_secret}``."""
@@ -145,6 +155,14 @@ def _both(place: Place) -> list[str]:
     return [*_tenants(place), f"--public-url={place.public_url}", f"--clerk={place.clerk()['admin']}", f"--lab={place.name}"]
 
 
+def _upstream(place: Place) -> list[str]:
+    return [
+        f"--upstream-tree={place.tree()}",
+        f"--upstream-builder={shlex.join(place.builder())}",
+        f"--upstream-contexts={json.dumps(dict(place.contexts()))}",
+    ]
+
+
 SUBDOMAINS = Allowed(
     "subdomains", "the lab deploys the one-address mode; a deployment in subdomain mode is asked by hand (docs/sign-in.md)"
 )
@@ -245,6 +263,13 @@ SUITES = (
         ("tests/outside",),
         _both,
         _clerk_variables,
+        deploys=True,
+    ),
+    Suite(
+        "upstream",
+        "upstream's own unit tests around what the patchset touches, in the lab's builder",
+        ("tests/upstream",),
+        _upstream,
         deploys=True,
     ),
 )
