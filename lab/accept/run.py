@@ -202,5 +202,5 @@ def describe(suites: Sequence[Suite]) -> list[str]:
         marks = ["an emptied CRM"] if suite.fresh else []
         marks += [f"{' '.join(f'{k}={v}' for k, v in suite.sizes.items())}: {suite.why_larger}"] if suite.sizes else []
         lines.append(f"{suite.name:15} {suite.about}" + (f"  ({'; '.join(marks)})" if marks else ""))
-        lines += [f"{'':15}   may skip *{allowed.test}*: {allowed.because}" for allowed in suite.allowed]
+        lines += [f"{'':15}   may skip {allowed.what}: {allowed.because}" for allowed in suite.allowed]
     return lines

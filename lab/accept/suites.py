@@ -49,9 +49,10 @@ class Place(Protocol):
 
 @dataclass(frozen=True)
 class Allowed:
-    """Tests that may be skipped, ``test`` being a part of their id, and why no server of this run could have answered them."""
+    """Tests that may be skipped, ``what`` being a part of their id or of the reason that they give, and why no server of this run
+    could have answered them."""
 
-    test: str
+    what: str
     because: str
 
 
@@ -111,6 +112,10 @@ def _tenants(place: Place) -> list[str]:
         f"--internal-secret={place.secret('internal_secret')}",
         f"--twenty-app-secret={place.secret('app_secret')}",
     ]
+
+
+def _as_people(place: Place) -> list[str]:
+    return [*_tenants(place), f"--clerk-admin={place.clerk()['admin']}"]
 
 
 def _browser(place: Place) -> list[str]:
@@ -204,9 +209,12 @@ SUITES = (
         "tenants",
         "tenants stay apart; what is closed; sessions that end",
         ("tests/tenants",),
-        _tenants,
-        allowed=(SUBDOMAINS,),
+        _as_people,
+        _clerk_variables,
+        sizes=PLENTY,
+        why_larger="makes more workspaces than the default sizes have room for (about 20)",
         fresh=True,
+        allowed=(SUBDOMAINS,),
     ),
     Suite(
         "webhooks",
@@ -223,7 +231,13 @@ SUITES = (
         _clerk_variables,
         fresh=True,
         deploys=True,
-        allowed=(Allowed("fifty", "fifty organisations have a suite of their own, with more memory: fifty"),),
+        allowed=(
+            Allowed("--fifty", "fifty organisations have a suite of their own, with more memory: fifty"),
+            Allowed(
+                "--server-pid-file", "looks at a process on this machine; the same is asked of the lab by tests/burst/test_lab.py"
+            ),
+            Allowed("--twenty-database-url", "holds a table of a database on this machine; test_lab.py does so in the lab"),
+        ),
     ),
     Suite(
         "data-model",
