@@ -79,7 +79,19 @@ export class WorkspaceBoundDriver implements StorageDriver {
   async readFolder(folderPath: string): Promise<Sources> {
     refuse('read a folder', findFolderProblem(folderPath));
 
-    return this.driver.readFolder(folderPath);
+    try {
+      return await this.driver.readFolder(folderPath);
+    } catch (error) {
+      // The local driver's own error names the place on the server's disk.
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+        throw new FileStorageException(
+          'Folder not found',
+          FileStorageExceptionCode.FILE_NOT_FOUND,
+        );
+      }
+
+      throw error;
+    }
   }
 
   async delete(params: Place): Promise<void> {
