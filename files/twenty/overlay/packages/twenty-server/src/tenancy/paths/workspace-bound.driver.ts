@@ -107,7 +107,12 @@ export class WorkspaceBoundDriver implements StorageDriver {
   }
 
   async copy(params: { from: Place; to: Place }): Promise<void> {
-    refuse('copy', findPlaceProblem(params.from) ?? findPlaceProblem(params.to));
+    // Upstream copies a person's picture into a workspace that they join: without it rather than not at all.
+    refuse(
+      'copy',
+      findPlaceProblem(params.from) ?? findPlaceProblem(params.to),
+      FileStorageExceptionCode.FILE_NOT_FOUND,
+    );
 
     return this.driver.copy(params);
   }
