@@ -45,7 +45,7 @@ TWENTY = Database("twenty", "twenty_database_password", "migrate", "server")
 TENANTS = Database("tenants", "tenants_database_password", "tenant-manager-migrate", "tenant-manager")
 DATABASES = (TWENTY, TENANTS)
 
-_templates = Environment(
+templates = Environment(
     loader=FileSystemLoader(ROOT / "templates"),
     undefined=StrictUndefined,
     keep_trailing_newline=True,
@@ -162,7 +162,7 @@ def caddyfile(settings: Settings) -> str:
     """Text of the Caddyfile; a bare address is served over plain http, a domain gets its certificate."""
     url = urlsplit(settings.public_url)
     site = url.netloc if url.scheme == "https" else f":{url.port or 80}"
-    return _templates.get_template("Caddyfile.j2").render(site=site, webhook_path=WEBHOOK_PATH)
+    return templates.get_template("Caddyfile.j2").render(site=site, webhook_path=WEBHOOK_PATH)
 
 
 def caddyfile_path(text: str) -> str:
@@ -171,7 +171,7 @@ def caddyfile_path(text: str) -> str:
 
 
 def _compose(settings: Settings, images: Mapping[str, str], hashes: Mapping[str, str]) -> str:
-    return _templates.get_template("compose.yaml.j2").render(
+    return templates.get_template("compose.yaml.j2").render(
         project=PROJECT,
         images=images,
         hashes=hashes,
