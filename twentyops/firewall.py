@@ -14,7 +14,6 @@ from twentyops.stack import published_ports, templates
 
 DIRECTORY = "/etc/twentyops/nftables"
 ENTRY = "/etc/twentyops/firewall.nft"
-ENTRY_TEXT = f'# Loads every table of ours in one transaction. Written by twentyops.\ninclude "{DIRECTORY}/*.nft"\n'
 UNIT = "twentyops-firewall.service"
 LOADED = "/run/twentyops-firewall"
 """What was loaded last since the boot: sha256 over the files in the order of their names."""
@@ -61,9 +60,15 @@ def tables(texts: Mapping[str, str]) -> list[str]:
     return sorted({name for text in texts.values() for name in re.findall(r"^table (\w+ \w+) \{", text, re.MULTILINE)})
 
 
-def unit() -> str:
+def entry(texts: Mapping[str, str]) -> str:
+    """The file that nft is given: all tables or none."""
+    lines = [f'include "{DIRECTORY}/{name}"\n' for name in sorted(texts)]
+    return "# Loads every table of ours in one transaction. Written by twentyops.\n" + "".join(lines)
+
+
+def unit(texts: Mapping[str, str]) -> str:
     """The systemd unit: loads the tables before any network comes up and before Docker; to load them anew it is reloaded."""
-    mark = f"/bin/sh -c 'cat {DIRECTORY}/*.nft | sha256sum > {LOADED}'"
+    mark = f"/bin/sh -c 'cat {' '.join(f'{DIRECTORY}/{name}' for name in sorted(texts))} | sha256sum > {LOADED}'"
     return f"""# Written by twentyops. Stopping it removes no rule; `nft delete table inet NAME` does.
 [Unit]
 Description=Packet filter of Twenty's containers
