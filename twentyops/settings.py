@@ -141,6 +141,20 @@ def _version(value: str) -> str:
     return value
 
 
+NOT_FOR_TENANTS = {
+    "local": "it runs a tenant's code as the server's user, with every secret of the server",
+    "lambda": "its driver installs a tenant's packages inside our server",
+}
+
+
+def _serverless_type(value: str) -> str:
+    """How tenants' own code runs: not at all. The server refuses the others as well (src/tenancy/code)."""
+    if value.lower() != "disabled":
+        why = NOT_FOR_TENANTS.get(value.lower(), "Twenty knows no such type")
+        raise ValueError(f"{value} is refused: {why}; leave it out, or give disabled")
+    return "disabled"
+
+
 def _blank_is_none(value: Any) -> Any:
     return None if value == "" else value
 
@@ -236,6 +250,10 @@ class Settings(BaseSettings):
     source_offer_url: str = Field(
         "",
         description="Where visitors get the source of what runs (AGPL-3.0); empty: TWENTY_SOURCE if that is an address.",
+    )
+    serverless_type: Annotated[str, AfterValidator(_serverless_type)] = Field(
+        "disabled",
+        description="Tenants' own code (functions, applications, Code steps of workflows): disabled is the only value. local runs it with every secret of the server, lambda installs its packages inside the server.",
     )
     build_contexts: dict[str, str] = Field(
         default_factory=dict,

@@ -119,6 +119,7 @@ def env_files(settings: Settings, secrets: Mapping[str, str]) -> dict[str, dict[
         "DISABLE_DB_MIGRATIONS": "true",
         "DISABLE_CRON_JOBS_REGISTRATION": "true",
         "TELEMETRY_ENABLED": "false",
+        "SERVERLESS_TYPE": s.serverless_type.upper(),
         "STORAGE_TYPE": {"local": "LOCAL", "s3": "S_3"}[s.storage_type],
         "EMAIL_DRIVER": s.email_driver.upper(),
     }
