@@ -150,10 +150,6 @@ export const findLocalProblem = (place: unknown): string | undefined => {
   return findProblemBelow(place);
 };
 
-// Whether a path that a tenant wrote (fullPath of an attachment, avatarUrl) names a file below their own workspace.
-export const isBelowWorkspace = (workspaceId: string, path: string): boolean =>
-  findFileProblem(`workspace-${workspaceId}`, path) === undefined;
-
 // Puts a path together without resolving it: path.join() would take ".." away before anybody could refuse it.
 export const joinUnresolved = (...parts: string[]): string =>
   parts.filter((part) => part !== '').join('/');
