@@ -634,7 +634,12 @@ def volume_handover(project: str, service: str, volume: str, owner: int, directo
     except NotYetKnown as reason:
         yield Failed(f"not known yet: {reason}")
         return
-    yield StringCommand("docker compose --file", QuoteString(f"{path}/compose.yaml"), "run --rm --no-deps --quiet-pull", service)
+    name = f"{project}-{service}"
+    # one that a killed run left behind is in the way, and may be at work
+    yield StringCommand(
+        f"docker rm --force {name} > /dev/null 2>&1; docker compose --file", QuoteString(f"{path}/compose.yaml"),
+        f"run --rm --no-deps --quiet-pull --name {name} {service}",
+    )  # fmt: skip
 
 
 @operation()
