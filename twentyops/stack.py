@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from urllib.parse import quote, urlsplit
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from twentyops import data_model, networks
+from twentyops import csp, data_model, networks
 from twentyops.settings import WEBHOOK_PATH, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -210,7 +211,13 @@ def caddyfile(settings: Settings) -> str:
     """Text of the Caddyfile; a bare address is served over plain http, a domain gets its certificate."""
     url = urlsplit(settings.public_url)
     site = url.netloc if url.scheme == "https" else f":{url.port or 80}"
-    return templates.get_template("Caddyfile.j2").render(site=site, webhook_path=WEBHOOK_PATH)
+    return templates.get_template("Caddyfile.j2").render(
+        site=site,
+        webhook_path=WEBHOOK_PATH,
+        page_policy=csp.page_policy(settings),
+        file_policy=csp.FILE_POLICY,
+        file_types="|".join(re.escape(name) for name in csp.FILE_TYPES),
+    )
 
 
 def caddyfile_path(text: str) -> str:
