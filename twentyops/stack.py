@@ -28,6 +28,8 @@ ORDER = (("postgres", "redis"), ("server",), ("worker",), ("tenant-manager",), (
 SECRETS = ("app_secret", "internal_secret", "postgres_password", "tenants_database_password", "twenty_database_password")
 """Made once on the droplet, kept through every redeploy. ``app_secret`` lost means every token and encrypted value lost."""
 MIGRATE_MEMORY_MB = 2048
+ADMIN_SOCKET = "/run/admin.sock"
+"""Caddy's, in its own container."""
 
 
 @dataclass(frozen=True)
@@ -162,12 +164,13 @@ def caddyfile(settings: Settings) -> str:
     """Text of the Caddyfile; a bare address is served over plain http, a domain gets its certificate."""
     url = urlsplit(settings.public_url)
     site = url.netloc if url.scheme == "https" else f":{url.port or 80}"
-    return _templates.get_template("Caddyfile.j2").render(site=site, webhook_path=WEBHOOK_PATH)
+    return _templates.get_template("Caddyfile.j2").render(site=site, webhook_path=WEBHOOK_PATH, admin_socket=ADMIN_SOCKET)
 
 
 def caddyfile_path(text: str) -> str:
-    """Where a Caddyfile lies on the droplet: named after its content, so that only a change recreates the proxy."""
-    return f"{HOME}/caddy/Caddyfile.{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    """Where a Caddyfile lies on the droplet: in a directory named after its content, so that only a change recreates the proxy. The
+    directory is what Caddy has mounted: a file that is replaced in it is seen by ``caddy reload``."""
+    return f"{HOME}/caddy/{hashlib.sha256(text.encode()).hexdigest()[:12]}/Caddyfile"
 
 
 def _compose(settings: Settings, images: Mapping[str, str], hashes: Mapping[str, str]) -> str:
@@ -178,7 +181,7 @@ def _compose(settings: Settings, images: Mapping[str, str], hashes: Mapping[str,
         memory={**settings.memory_limits, "migrate": MIGRATE_MEMORY_MB},
         public_url=settings.public_url,
         ports=published_ports(settings),
-        caddyfile=caddyfile_path(caddyfile(settings)),
+        caddy_directory=caddyfile_path(caddyfile(settings)).rpartition("/")[0],
         health_timeout_s=settings.health_timeout_s,
     )
 
