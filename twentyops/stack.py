@@ -66,6 +66,8 @@ DEFAULT_CPUS = 2
 SCRATCH = "/app/scratch"
 """Where server and worker put uploads while they come in: a volume, since files in memory count as the container's memory. The image
 has the directory, with its owner (docker-twenty-Dockerfile.yaml)."""
+ADMIN_SOCKET = "/run/admin.sock"
+"""Caddy's, in its own container."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,7 @@ def caddyfile(settings: Settings) -> str:
     site = url.netloc if url.scheme == "https" else f":{url.port or 80}"
     return templates.get_template("Caddyfile.j2").render(
         site=site,
+        admin_socket=ADMIN_SOCKET,
         webhook_path=WEBHOOK_PATH,
         page_policy=csp.page_policy(settings),
         file_policy=csp.FILE_POLICY,
@@ -221,8 +224,9 @@ def caddyfile(settings: Settings) -> str:
 
 
 def caddyfile_path(text: str) -> str:
-    """Where a Caddyfile lies on the droplet: named after its content, so that only a change recreates the proxy."""
-    return f"{HOME}/caddy/Caddyfile.{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    """Where a Caddyfile lies on the droplet: in a directory named after its content, so that only a change recreates the proxy. The
+    directory is what Caddy has mounted: a file that is replaced in it is seen by ``caddy reload``."""
+    return f"{HOME}/caddy/{hashlib.sha256(text.encode()).hexdigest()[:12]}/Caddyfile"
 
 
 def _limits(service: str, cpus: int) -> str:
@@ -247,7 +251,7 @@ def _compose(settings: Settings, images: Mapping[str, str], hashes: Mapping[str,
         caddy_user=CADDY_USER,
         public_url=settings.public_url,
         ports=published_ports(settings),
-        caddyfile=caddyfile_path(caddyfile(settings)),
+        caddy_directory=caddyfile_path(caddyfile(settings)).rpartition("/")[0],
         health_timeout_s=settings.health_timeout_s,
     )
 

@@ -24,6 +24,9 @@ const main = async (): Promise<void> => {
   generateFrontConfig(config.serverUrl);
 
   const server = createApp().listen(config.port);
+  // as the patchset's outside/keep-connections.ts: a kept connection ends at the proxy first
+  server.keepAliveTimeout = 75_000;
+  server.headersTimeout = 80_000;
   await new Promise<void>((resolve, reject) => server.once('listening', resolve).once('error', reject));
   log.log(`stand-in for Twenty ${config.appVersion ?? '(no version)'} on port ${(server.address() as AddressInfo).port}`);
   onShutdown('server', async () => {

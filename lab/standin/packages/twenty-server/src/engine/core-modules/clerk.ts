@@ -7,11 +7,12 @@ import { readClerkClientConfig, readClerkSettings } from '../../auth/clerk/pure/
 import { CachedKeySet, FixedKey } from '../../auth/clerk/pure/key-set';
 import { Recent } from '../../auth/clerk/pure/recent';
 import { answerOf, exchangeSession, labelsOf, type ExchangePorts } from '../../auth/clerk/pure/session-exchange';
+import { Throttle } from '../../auth/clerk/pure/throttle';
+import { visitorOf } from '../../auth/clerk/pure/visitor';
 import { logger } from '../../logger';
 import { accessTokens } from './auth/auth.service';
 import { findUser, type User } from './auth/context';
 import { ensureUser, findTenant, findUserId, isMember } from './clerk-store';
-import { queueRedis } from './redis';
 import { tenantsRouter } from './tenants';
 
 export { prepareClerk } from './clerk-store';
@@ -19,16 +20,13 @@ export { prepareClerk } from './clerk-store';
 const log = logger('clerk');
 const settings = readClerkSettings(process.env);
 const recent = new Recent(5 * 60_000, 10_000);
+const throttle = new Throttle(10_000);
 const LIMIT = { address: 600, person: 60 };
 
 export const clerkClientConfig = () => readClerkClientConfig(process.env);
 
-const admit = async (key: string): Promise<boolean> => {
-  const name = `standin:clerk-session:${key}:${Math.floor(Date.now() / 60_000)}`;
-  const asked = await queueRedis().incr(name);
-  if (asked === 1) await queueRedis().expire(name, 120);
-  return asked <= (key.startsWith('person:') ? LIMIT.person : LIMIT.address);
-};
+const admit = async (key: string): Promise<boolean> =>
+  throttle.take(key, key.startsWith('person:') ? LIMIT.person : LIMIT.address, 60_000);
 
 const ports: ExchangePorts | undefined = settings
   ? {
@@ -50,7 +48,7 @@ const ports: ExchangePorts | undefined = settings
     }
   : undefined;
 
-const addressOf = (request: Request): string => request.get('x-forwarded-for')?.split(',').pop()?.trim() || request.ip || 'unknown';
+const addressOf = (request: Request): string => visitorOf(request.get('x-forwarded-for'), request.ip);
 
 const exchange = async (request: Request, response: Response): Promise<void> => {
   if (!settings || !ports) {

@@ -6,11 +6,10 @@ import { ClerkAuthService } from 'src/auth/clerk/clerk-auth.service';
 import { clerkSettingsProvider } from 'src/auth/clerk/clerk-config';
 import { ClerkSessionController } from 'src/auth/clerk/clerk-session.controller';
 import { ClerkTenantsModule } from 'src/auth/clerk/tenants/clerk-tenants.module';
-import { ThrottlerModule } from 'src/engine/core-modules/throttler/throttler.module';
 import { UserWorkspaceModule } from 'src/engine/core-modules/user-workspace/user-workspace.module';
 
 @Module({
-  imports: [ClerkTenantsModule, ThrottlerModule, UserWorkspaceModule],
+  imports: [ClerkTenantsModule, UserWorkspaceModule],
   controllers: [ClerkSessionController],
   providers: [clerkSettingsProvider, ClerkAuthService],
 })

@@ -16,10 +16,9 @@ import {
   type Answer,
   type ExchangePorts,
 } from 'src/auth/clerk/pure/session-exchange';
+import { Throttle } from 'src/auth/clerk/pure/throttle';
 import { ClerkStoreService } from 'src/auth/clerk/store/clerk-store.service';
 import { ClerkTenantsService } from 'src/auth/clerk/tenants/clerk-tenants.service';
-import { ThrottlerException } from 'src/engine/core-modules/throttler/throttler.exception';
-import { ThrottlerService } from 'src/engine/core-modules/throttler/throttler.service';
 import { UserWorkspaceService } from 'src/engine/core-modules/user-workspace/user-workspace.service';
 
 const LIMIT_WINDOW_IN_MS = 60_000;
@@ -27,6 +26,7 @@ const LIMIT_WINDOW_IN_MS = 60_000;
 const LIMIT_PER_WINDOW = { address: 600, person: 60 };
 const IN_STEP_FOR_IN_MS = 5 * 60_000;
 const MOST_IN_STEP = 10_000;
+const MOST_THROTTLED = 50_000;
 
 // Joins the pure exchange to Twenty's services.
 @Injectable()
@@ -36,6 +36,7 @@ export class ClerkAuthService {
     .getMeter('twenty-server')
     .createCounter('clerk-session/outcome');
   private readonly inStep = new Recent(IN_STEP_FOR_IN_MS, MOST_IN_STEP);
+  private readonly throttle = new Throttle(MOST_THROTTLED);
   private readonly ports: ExchangePorts | null;
 
   constructor(
@@ -43,7 +44,6 @@ export class ClerkAuthService {
     private readonly store: ClerkStoreService,
     private readonly tenants: ClerkTenantsService,
     private readonly userWorkspaces: UserWorkspaceService,
-    private readonly throttler: ThrottlerService,
   ) {
     this.ports = settings === null ? null : this.createPorts(settings);
   }
@@ -111,21 +111,6 @@ export class ClerkAuthService {
       ? LIMIT_PER_WINDOW.person
       : LIMIT_PER_WINDOW.address;
 
-    try {
-      await this.throttler.tokenBucketThrottleOrThrow(
-        `clerk-session:${key}`,
-        1,
-        limit,
-        LIMIT_WINDOW_IN_MS,
-      );
-
-      return true;
-    } catch (error) {
-      if (error instanceof ThrottlerException) {
-        return false;
-      }
-
-      throw error;
-    }
+    return this.throttle.take(key, limit, LIMIT_WINDOW_IN_MS);
   }
 }

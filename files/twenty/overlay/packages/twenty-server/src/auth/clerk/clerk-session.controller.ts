@@ -13,15 +13,13 @@ import {
 import { type Request, type Response } from 'express';
 
 import { ClerkAuthService } from 'src/auth/clerk/clerk-auth.service';
+import { visitorOf } from 'src/auth/clerk/pure/visitor';
 import { PublicEndpointGuard } from 'src/engine/guards/public-endpoint.guard';
 
 const RETRY_AFTER_IN_SECONDS = 5;
 
-// Only our proxy reaches this port, and it believes nobody's header: the last address is the one that it saw.
 const addressOf = (request: Request): string =>
-  request.get('x-forwarded-for')?.split(',').pop()?.trim() ||
-  request.ip ||
-  'unknown';
+  visitorOf(request.get('x-forwarded-for'), request.ip);
 
 @Controller('clerk/session')
 export class ClerkSessionController {
