@@ -20,13 +20,13 @@ const textOf = (body: unknown, name: string): string => {
   return typeof value === 'string' ? value : '';
 };
 
-// {clerkUserId}: whose session it was.
+// {clerkUserId?}: whose session it was; Clerk does not always know any more.
 export const readEnding = (
   sessionId: string,
   body: unknown,
 ): Validated<{ clerkUserId: string }> => {
   const clerkUserId = textOf(body, 'clerkUserId');
-  const details = readIds({ clerkUserId });
+  const details = clerkUserId === '' ? [] : readIds({ clerkUserId });
 
   if (!SESSION_ID.test(sessionId)) {
     details.push('sessionId: not a Clerk session id (sess_...)');
