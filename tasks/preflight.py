@@ -28,6 +28,7 @@ def check() -> None:
         problems += preflight.clerk_instance(current.settings)
         state = host.get_fact(facts.HostState)
         problems += preflight.droplet(state, current.settings)
+        current.cpus = state["cpus"]
         current.previous = release.Manifest.from_json(host.get_fact(facts.ReleaseManifest))
         try:
             current.pin_base_images(current.previous)

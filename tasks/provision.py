@@ -8,7 +8,7 @@ from pyinfra import host
 from pyinfra.api import deploy
 from pyinfra.operations import files, systemd
 
-from twentyops import distributions, facts, operations, plan
+from twentyops import distributions, facts, firewall, operations, plan
 from twentyops.deploying import is_deploy_file
 
 DAEMON = {
@@ -32,6 +32,8 @@ def droplet() -> None:
         # a container shares the outer machine's clock and swap, and may set neither
         systemd.service(name="Time from the network", service="systemd-timesyncd", running=True, enabled=True)
         operations.swap_file(name="Swap", path="/swapfile", size_mb=distributions.swap_mb(state["memory_mb"]))
+    operations.installed_packages(name="Packet filter's tools", packages=firewall.PACKAGES)
+    operations.packet_filter(name="Packet filter", files=firewall.files(plan.current().settings, state["name_servers"]))
     _docker(state, DAEMON)
 
 

@@ -9,7 +9,7 @@ const QUEUE = 'cron-queue';
 const LIMIT_MS = Number(process.env.TWENTYOPS_WORKER_HEALTH_MS || 12000);
 
 const probe = async () => {
-  const connection = new Redis(process.env.REDIS_URL, { maxRetriesPerRequest: 1, connectTimeout: 3000 });
+  const connection = new Redis(process.env.REDIS_QUEUE_URL ?? process.env.REDIS_URL, { maxRetriesPerRequest: 1, connectTimeout: 3000 });
   connection.on('error', () => {}); // told by the rejected command below, once
   const queue = new Queue(QUEUE, { connection });
   queue.on('error', () => {});
