@@ -304,6 +304,10 @@ class Settings(BaseSettings):
         "",
         description="PEM public key of the instance (API keys, JWT public key), line breaks as \\n: tokens are then checked without asking Clerk for its key set; empty: the key set.",
     )
+    clerk_test_mode: Literal["refused", "allowed"] = Field(
+        "refused",
+        description="In the instance's test mode anybody verifies any address that contains +clerk_test, with a code that everybody knows. Development instances (pk_test_) have it on: switch it off there (dashboard: Configure, Settings, Enable test mode), or allow it here while nobody's real data are in the CRM. A deploy asks the instance, unless it is allowed.",
+    )
     clerk_proxy_url: str = Field("", description=f"{LAB_ONLY} where pages find the frontend API.")
     clerk_js_url: str = Field("", description=f"{LAB_ONLY} where pages find clerk-js.")
     clerk_api_url: str = Field("", description=f"{LAB_ONLY} the Backend API.")

@@ -205,6 +205,31 @@ test('a suspended workspace is not asked for again and again', () => {
   assert.deepEqual(play.send(signedIn(), { type: 'tick' }), []);
 });
 
+test('a person who is not let in reads why, and is not asked for again and again', () => {
+  for (const kind of ['banned', 'locked'] as const) {
+    const play = new Play();
+    assert.deepEqual(play.send(signedIn(), answer({ kind })), ['exchange', 'forget']);
+    assert.equal(play.reason, kind);
+    assert.deepEqual(play.send(signedIn(), { type: 'tick' }), []);
+    const { title, isProblem, actions } = describeClerkSession(play.state);
+    assert.ok(isProblem && title.length > 5);
+    assert.equal(actions.some(({ action }) => action === 'retry'), kind === 'locked', 'a ban passes by nobody trying again');
+    assert.deepEqual(play.send({ type: 'sign-out' }), ['forget', 'sign-out-of-clerk']);
+  }
+});
+
+test('a session that is over here ends at Clerk as well, and a new one is signed in: no circle', () => {
+  const play = new Play();
+  const once = (): string[] => play.load().send(signedIn(), answer({ kind: 'session-ended' }));
+  assert.deepEqual(once(), ['exchange', 'forget', 'sign-out-of-clerk']);
+  assert.deepEqual(play.send(signedOut), ['forget', 'redirect-to-clerk']);
+  assert.deepEqual(play.load().send(signedIn({ ...ALICE, sessionId: 'sess_2' }), letIn()), ['exchange', 'hand-over']);
+  play.now += 1_000;
+  assert.equal(once().at(-1), 'sign-out-of-clerk');
+  assert.deepEqual(once(), ['exchange', 'forget'], 'Clerk keeps a session that the server has ended');
+  assert.equal(play.reason, 'refused');
+});
+
 test('a refused token is renewed, then Clerk signs in anew, then it stops: no circle', () => {
   const play = new Play();
   const once = (): void => {
@@ -311,7 +336,7 @@ test('whatever happens, in whatever order: the CRM opens to the one whom the ser
         () => letIn(pick(identities)),
         () => (play.state.phase === 'exchanging' ? letIn(play.state.identity) : letIn(who)),
         () => answer({ kind: 'signed-in', session: sessionOf(pick(identities)) }, who),
-        () => answer({ kind: pick(['no-organization', 'workspace-provisioning', 'not-a-member', 'suspended', 'unauthorized']) }, who),
+        () => answer({ kind: pick(['no-organization', 'workspace-provisioning', 'not-a-member', 'suspended', 'banned', 'locked', 'session-ended', 'unauthorized']) }, who),
         () => answer({ kind: 'unavailable', retryAfterSeconds: pick([null, 3]) }, who),
         () => ({ type: pick(['tick', 'handed-over', 'session-lost', 'retry', 'sign-out', 'sign-out-failed', 'choose-organization', 'keep-organization']) }),
       ])();

@@ -69,6 +69,9 @@ class Twenty:
         self.secret = secret
         self.tenants: dict[str, Json] = {}
         self.users: dict[str, Json] = {}
+        self.refused: dict[str, str] = {}
+        self.ended: list[str] = []
+        self.credentials: dict[str, list[Json]] = {}
         self.faults: list[Fault] = []
         self.effects: list[str] = []
         self.asked: list[str] = []
@@ -87,6 +90,10 @@ class Twenty:
             ("DELETE", member, self.remove_member),
             ("PATCH", "/internal/users/{user}", self.update_user),
             ("POST", f"{tenant}/data-model", self.data_model),
+            ("GET", f"{tenant}/credentials", self.listed_credentials),
+            ("GET", "/internal/users/refused", self.listed_refused),
+            ("PUT", "/internal/users/{user}/standing", self.set_standing),
+            ("POST", "/internal/sessions/{session}/end", self.end_session),
         ]
         self.app = Starlette(routes=[Route(path, self.guarded(call), methods=[method]) for method, path, call in table])
 
@@ -225,3 +232,28 @@ class Twenty:
             self.effects.append(f"modelled {tenant['organizationId']}")
         status = "matched" if tenant["model"] else "differs"
         return JSONResponse({"workspaceId": tenant["workspaceId"], "status": status, "conflicts": [], "toDo": []})
+
+    async def listed_credentials(self, request: Request) -> JSONResponse:
+        return JSONResponse({"data": self.credentials.get(self.known(request)["organizationId"], [])})
+
+    async def listed_refused(self, _request: Request) -> JSONResponse:
+        return JSONResponse({"data": [{"clerkUserId": u, "standing": s} for u, s in self.refused.items()]})
+
+    async def set_standing(self, request: Request) -> JSONResponse:
+        user_id, standing = request.path_params["user"], (await request.json()).get("standing")
+        if standing not in ("good", "banned", "locked", "deleted"):
+            raise invalid("standing: one of good, banned, locked, deleted")
+        if standing == "good":
+            self.refused.pop(user_id, None)
+        elif self.refused.get(user_id) != standing:
+            self.refused[user_id] = standing
+            self.effects.append(f"{standing} {user_id}")
+        withdrawn = {"apiKeys": 0, "webhooks": 0}
+        return JSONResponse({"clerkUserId": user_id, "standing": standing, "withdrawn": withdrawn})
+
+    async def end_session(self, request: Request) -> JSONResponse:
+        session_id = request.path_params["session"]
+        if not re.fullmatch(r"sess_[A-Za-z0-9]{4,64}", session_id):
+            raise invalid("sessionId: not a Clerk session id (sess_...)")
+        self.ended.append(session_id)
+        return JSONResponse({"sessionId": session_id})

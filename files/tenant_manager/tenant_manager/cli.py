@@ -24,10 +24,15 @@ def parser() -> argparse.ArgumentParser:
     commands = found.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="run the service")
     commands.add_parser("migrate", help="bring the database to this version")
-    tenants = commands.add_parser("tenants", help="list|show|sync|suspend|resume").add_subparsers(dest="verb", required=True)
+    tenants = commands.add_parser("tenants", help="list|show|sync|suspend|resume|credentials").add_subparsers(
+        dest="verb", required=True
+    )
     tenants.add_parser("list")
     for verb in ("show", "sync", "suspend", "resume"):
         tenants.add_parser(verb).add_argument("id", metavar="ORGANIZATION_ID")
+    credentials = tenants.add_parser("credentials", help="API keys and webhooks in force, with their makers")
+    credentials.add_argument("id", metavar="ORGANIZATION_ID", nargs="?", help="default: every tenant")
+    credentials.add_argument("--without-maker", action="store_true", help="only those from before makers were recorded")
     events = commands.add_parser("events", help="list|show|retry|self-test").add_subparsers(dest="verb", required=True)
     listed = events.add_parser("list")
     listed.add_argument("--state", choices=["queued", "done", "ignored", "dead"])
@@ -104,6 +109,13 @@ async def tenants(found: Parts, args: argparse.Namespace) -> int:
             if row is None:
                 raise ManagerError(f"{args.id}: not known here; see `tenants list`, or `tenants sync {args.id}`")
             show(row | {"members": await found.store.members(args.id), "twenty": await found.twenty.tenant(args.id)})
+            return 0
+        case "credentials":
+            wanted = (
+                [args.id] if args.id else [row["organizationId"] for row in await found.twenty.tenants() if row["workspaceId"]]
+            )
+            listed = {org: await found.twenty.credentials(org) for org in wanted}
+            show({org: [c for c in rows if not (args.without_maker and c["makers"])] for org, rows in listed.items()})
             return 0
         case "suspend" | "resume":
             if not await found.store.hold(args.id, args.verb == "suspend"):

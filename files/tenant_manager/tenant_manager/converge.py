@@ -49,7 +49,7 @@ class Converger:
         self.store, self.clerk, self.twenty, self.data_model = store, clerk, twenty, data_model
 
     async def target(self, target: str, budget: Budget | None = None, wait: float = 0) -> Outcome:
-        """Converge ``org_...`` or ``user_...``. Raises Busy, Later, Refused; what could be done was done then."""
+        """Converge ``org_...``, ``user_...`` or ``sess_...``. Raises Busy, Later, Refused; what could be done was done then."""
         async with self.store.alone(f"work:{target}", wait):
             return await self.held(target, budget)
 
@@ -58,6 +58,8 @@ class Converger:
         outcome = Outcome(target)
         if target.startswith("org_"):
             await self._organization(target, budget or Budget(), outcome)
+        elif target.startswith("sess_"):
+            await self._session(target, outcome)
         else:
             await self._user(target, outcome)
         if outcome.done or outcome.problems:
@@ -66,10 +68,22 @@ class Converger:
 
     # --- people -------------------------------------------------------------------------------------------------
 
+    async def _session(self, session_id: str, outcome: Outcome) -> None:
+        """A session that is over at Clerk is over in Twenty. None comes back: what Clerk holds for good is left as it is."""
+        found = await self.clerk.session(session_id)
+        if found is None or not found.live:
+            await self.twenty.end_session(session_id, found.user_id if found else "")
+            outcome.done.append("session ended")
+
     async def _user(self, user_id: str, outcome: Outcome) -> None:
-        """A person's name and address; and, when they are gone, the organisations that they were in."""
+        """A person's standing, name and address; and, when they are gone, the organisations that they were in."""
         async with self.store.alone(f"person:{user_id}", PERSON_WAIT):
             found = await self.clerk.user(user_id)
+            # first of all: whoever is banned must not stay in because something else fails
+            standing = found.standing if found else "deleted"
+            await self.twenty.set_standing(user_id, standing)
+            if standing != "good":
+                outcome.done.append(standing)
             if found is not None and found.email:
                 known = await self.store.person(user_id)
                 if known is not None and known["updated_at"] <= found.updated_at and known["told"] != found.told():

@@ -2,6 +2,7 @@
 
 import {
   Controller,
+  Delete,
   HttpStatus,
   Logger,
   Post,
@@ -47,18 +48,41 @@ export class ClerkSessionController {
 
       response.status(answer.status).set(answer.headers).json(answer.body);
     } catch (error) {
-      // Our own data stores, or a mistake of ours. To the page it is a reason to try again, and no way in.
-      this.logger.error(
-        'clerk-session outcome=failed',
-        error instanceof Error ? error.stack : undefined,
-      );
-      response
-        .status(HttpStatus.SERVICE_UNAVAILABLE)
-        .set({
-          'Cache-Control': 'no-store',
-          'Retry-After': String(RETRY_AFTER_IN_SECONDS),
-        })
-        .json({ error: 'unavailable' });
+      this.answerFailure(error, response);
     }
+  }
+
+  // Signing out: with Clerk's token, or an access token of ours.
+  @Delete()
+  @UseGuards(PublicEndpointGuard)
+  async end(@Req() request: Request, @Res() response: Response): Promise<void> {
+    try {
+      const outcome = await this.clerkAuth.end(
+        request.get('authorization'),
+        addressOf(request),
+      );
+
+      response
+        .status(outcome?.status ?? HttpStatus.NOT_FOUND)
+        .set({ 'Cache-Control': 'no-store' })
+        .end();
+    } catch (error) {
+      this.answerFailure(error, response);
+    }
+  }
+
+  // Our own data stores, or a mistake of ours. To the page it is a reason to try again, and no way in.
+  private answerFailure(error: unknown, response: Response): void {
+    this.logger.error(
+      'clerk-session outcome=failed',
+      error instanceof Error ? error.stack : undefined,
+    );
+    response
+      .status(HttpStatus.SERVICE_UNAVAILABLE)
+      .set({
+        'Cache-Control': 'no-store',
+        'Retry-After': String(RETRY_AFTER_IN_SECONDS),
+      })
+      .json({ error: 'unavailable' });
   }
 }

@@ -225,7 +225,21 @@ const takeAnswer = (
     case 'unavailable':
       return waitFor('unavailable', answer.retryAfterSeconds, state, around);
     case 'suspended':
-      return stop('suspended', identity, around, [{ type: 'forget' }]);
+    case 'banned':
+    case 'locked':
+      return stop(answer.kind, identity, around, [{ type: 'forget' }]);
+    case 'session-ended': {
+      // Clerk's page would come back with the same session: it ends there first. Once more than a few times is a circle.
+      const memory = countOnceMore('restarts', around);
+
+      return memory === null
+        ? stop('refused', identity, around, [{ type: 'forget' }])
+        : {
+            state: { phase: 'leaving', reason: 'refused' },
+            commands: [{ type: 'forget' }, { type: 'sign-out-of-clerk' }],
+            memory,
+          };
+    }
     case 'elsewhere': {
       // A token from before a switch would lead to the last organisation's address.
       if (!isTokenFresh) {

@@ -33,6 +33,11 @@ export type ClerkExchangeAnswer =
   | { kind: 'workspace-provisioning' }
   | { kind: 'not-a-member' }
   | { kind: 'suspended' }
+  /* What Clerk says of the person: not let in for now (locked), or until somebody takes it back (banned). */
+  | { kind: 'banned' }
+  | { kind: 'locked' }
+  /* Clerk's session is over, for the CRM at least: a new one is needed. */
+  | { kind: 'session-ended' }
   /* The workspace has an address of its own, and this page is not there: an origin. */
   | { kind: 'elsewhere'; home: string }
   | { kind: 'unauthorized' }
@@ -46,6 +51,8 @@ export type ClerkWaitReason =
 export type ClerkStopReason =
   | ClerkWaitReason
   | 'suspended'
+  | 'banned'
+  | 'locked'
   | 'refused'
   | 'clerk-unreachable'
   | 'redirect-loop'

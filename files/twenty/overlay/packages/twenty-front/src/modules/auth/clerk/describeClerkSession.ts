@@ -36,6 +36,16 @@ const STOPPED: Record<
     text: 'Nothing was deleted. An administrator of your organization can tell why, and whoever runs this CRM can lift it.',
     actions: [TRY_AGAIN, OTHER_ORGANIZATION, SIGN_OUT],
   },
+  banned: {
+    title: 'You cannot use this CRM',
+    text: 'Your account was closed to you. An administrator of your organization, or whoever runs this CRM, can tell why.',
+    actions: [SIGN_OUT],
+  },
+  locked: {
+    title: 'Your account is locked for a while',
+    text: 'There were too many wrong codes or passwords. Nothing was deleted. Try again later; if it was not you, tell an administrator of your organization.',
+    actions: [TRY_AGAIN, SIGN_OUT],
+  },
   refused: {
     title: 'Your sign-in was not accepted',
     text: 'The CRM could not confirm who you are. Sign in again. If it happens once more, the clock of this device may be wrong, or the CRM and its sign-in service do not fit together: tell whoever runs this CRM.',

@@ -95,6 +95,15 @@ export class ClerkStoreService implements OnModuleInit {
     return row?.clerkUserId ?? null;
   }
 
+  async findSessionOwner(sessionId: string): Promise<string | undefined> {
+    const [row] = await this.dataSource.query(
+      `SELECT clerk_user_id AS "clerkUserId" FROM clerk.session WHERE session_id = $1`,
+      [sessionId],
+    );
+
+    return row?.clerkUserId;
+  }
+
   // The first link wins, unless its user is gone. Answers the user that is linked in the end.
   async linkUser(clerkUserId: string, userId: string): Promise<string> {
     const [row] = await this.dataSource.query(

@@ -3,6 +3,7 @@
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 
+import { ClerkSessionsModule } from 'src/auth/clerk/sessions/clerk-sessions.module';
 import { ClerkLockService } from 'src/auth/clerk/store/clerk-lock.service';
 import { ClerkStoreService } from 'src/auth/clerk/store/clerk-store.service';
 import { ClerkTenantsController } from 'src/auth/clerk/tenants/clerk-tenants.controller';
@@ -31,6 +32,7 @@ import { WorkspacePermissionsCacheModule } from 'src/engine/metadata-modules/wor
       RoleEntity,
       RoleTargetsEntity,
     ]),
+    ClerkSessionsModule,
     JwtModule,
     OnboardingModule,
     SubdomainManagerModule,

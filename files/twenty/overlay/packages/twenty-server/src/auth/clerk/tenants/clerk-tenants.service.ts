@@ -11,6 +11,8 @@ import {
   ClerkStoreService,
   type ClerkOrganization,
 } from 'src/auth/clerk/store/clerk-store.service';
+import { INSIDE } from 'src/auth/clerk/pure/session-standing';
+import { ClerkSessionsService } from 'src/auth/clerk/sessions/clerk-sessions.service';
 import { ClerkLockService } from 'src/auth/clerk/store/clerk-lock.service';
 import { ClerkTenantsException } from 'src/auth/clerk/tenants/clerk-tenants.exception';
 import {
@@ -95,6 +97,7 @@ export class ClerkTenantsService {
   constructor(
     private readonly store: ClerkStoreService,
     private readonly locks: ClerkLockService,
+    private readonly clerkSessions: ClerkSessionsService,
     private readonly moduleRef: ModuleRef,
     @InjectRepository(UserEntity)
     private readonly userRepository: Repository<UserEntity>,
@@ -264,6 +267,12 @@ export class ClerkTenantsService {
         const created = await this.ensureMembership(user, workspace);
 
         await this.assignRole(workspace, user.id, role);
+        await this.clerkSessions.sessions.setMembership(
+          person.clerkUserId,
+          organizationId,
+          true,
+          Date.now() / 1000,
+        );
 
         return {
           clerkUserId: person.clerkUserId,
@@ -298,6 +307,7 @@ export class ClerkTenantsService {
             removed = true;
           }
           await this.store.endSessions(workspaceId, userId);
+          await this.clerkSessions.withdrawAllOf(clerkUserId, workspaceId);
           await this.workspacePermissionsCacheService.recomputeUserWorkspaceRoleMapCache(
             { workspaceId },
           );
@@ -342,19 +352,26 @@ export class ClerkTenantsService {
     );
   }
 
-  // For exactly this workspace; refuses whoever is no member of it, and a workspace that is suspended.
-  async issueTokens(userId: string, workspaceId: string): Promise<AuthTokens> {
+  // For exactly this workspace, and as long as the Clerk session lasts; refuses whoever is no member of it, and a workspace
+  // that is suspended.
+  async issueTokens(
+    userId: string,
+    workspaceId: string,
+    clerkSessionId: string,
+  ): Promise<AuthTokens> {
     const authProvider = AuthProviderEnum.SSO;
     const accessOrWorkspaceAgnosticToken =
       await this.accessTokenService.generateAccessToken({
         userId,
         workspaceId,
         authProvider,
+        clerkSessionId,
       });
     const refreshToken = await this.refreshTokenService.generateRefreshToken({
       userId,
       workspaceId,
       authProvider,
+      clerkSessionId,
       targetedTokenType: JwtTokenTypeEnum.ACCESS,
     });
 
@@ -392,6 +409,7 @@ export class ClerkTenantsService {
       userId: admin.userId,
       workspaceId: organization.workspaceId,
       authProvider: AuthProviderEnum.SSO,
+      clerkSessionId: INSIDE,
     });
     const {
       iat: _iat,
