@@ -8,9 +8,10 @@ import { ClerkSessionController } from 'src/auth/clerk/clerk-session.controller'
 import { ClerkTenantsModule } from 'src/auth/clerk/tenants/clerk-tenants.module';
 import { ThrottlerModule } from 'src/engine/core-modules/throttler/throttler.module';
 import { UserWorkspaceModule } from 'src/engine/core-modules/user-workspace/user-workspace.module';
+import { LocksModule } from 'src/locks/locks.module';
 
 @Module({
-  imports: [ClerkTenantsModule, ThrottlerModule, UserWorkspaceModule],
+  imports: [ClerkTenantsModule, LocksModule, ThrottlerModule, UserWorkspaceModule],
   controllers: [ClerkSessionController],
   providers: [clerkSettingsProvider, ClerkAuthService],
 })

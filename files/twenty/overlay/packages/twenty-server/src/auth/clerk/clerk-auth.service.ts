@@ -80,8 +80,9 @@ export class ClerkAuthService {
           : new FixedKey(settings.jwtKey),
       now: () => Date.now() / 1000,
       admit: (key) => this.admit(key),
-      findTenant: (organizationId) =>
-        this.store.findOrganization(organizationId),
+      findTenant: async (organizationId) =>
+        (await this.store.findOrganization(organizationId)) ??
+        (await this.store.findWait(organizationId)),
       findUserId: (clerkUserId) => this.store.findUserId(clerkUserId),
       fetchProfile: (clerkUserId) => fetchProfile(fetch, settings, clerkUserId),
       ensureUser: async (profile) => {

@@ -21,4 +21,10 @@ export const CLERK_SCHEMA_STATEMENTS: readonly string[] = [
      created_at timestamptz NOT NULL DEFAULT now(),
      updated_at timestamptz NOT NULL DEFAULT now()
    )`,
+  // Organisations that have to wait for a workspace, told by the tenant manager for the page of whoever waits.
+  `CREATE TABLE IF NOT EXISTS clerk.waiting (
+     organization_id text PRIMARY KEY,
+     reason text NOT NULL,
+     since timestamptz NOT NULL DEFAULT now()
+   )`,
 ];
