@@ -56,6 +56,7 @@ class Reconciler:
         for one in await self.store.rows("SELECT organization_id, user_id, role, told FROM member"):
             told.setdefault(one["organization_id"], {})[one["user_id"]] = one
 
+        await self.store.creators({o.organization_id: o.created_by for o in organizations.values() if o.created_by})
         differing: dict[str, list[str]] = {}
         due = total = 0
         for organization_id in sorted({*organizations, *tenants}):
@@ -72,7 +73,7 @@ class Reconciler:
         allowed = max(self.settings.removals_least, int(total * self.settings.removals_share)) if removals is None else removals
         report: Json = {
             "organizations": len(organizations), "tenants": len(tenants), "members": sum(map(len, members.values())),
-            "differing": differing, "removals": due, "allowed": allowed, "stopped": False, "repaired": [], "failed": {}, "dry": dry,
+            "differing": differing, "waiting": {r["organization_id"]: r["waiting"] for r in rows.values() if r["waiting"]}, "removals": due, "allowed": allowed, "stopped": False, "repaired": [], "failed": {}, "dry": dry,
         }  # fmt: skip
         if due > allowed:
             report["stopped"] = True
@@ -96,6 +97,8 @@ class Reconciler:
         if organization is None:
             gone = tenant is not None and tenant["status"] == "active"
             return (["the organisation is gone"], 1) if gone else ([], 0)
+        if row is not None and row["waiting"]:
+            return [], 0  # it has its turn when there is a place
         able = {u: m for u, m in wanted.items() if u in people and people[u].email}
         if tenant is None or tenant["status"] == "provisioning":
             return (["no workspace"], 0) if able else ([], 0)
