@@ -65,6 +65,8 @@ const TRANSIENT_CODES = new Set([
   '57P01',
   '57P02',
   '57P03',
+  // cancelled: it took longer than a statement may
+  '57014',
   'HTTP_429',
   'HTTP_502',
   'HTTP_503',
@@ -90,7 +92,7 @@ const codesOf = (error: unknown, depth = 0): string[] => {
 
 export const isTransient = (error: unknown): boolean =>
   codesOf(error).some((code) => TRANSIENT_CODES.has(code)) ||
-  /connection terminated|timeout exceeded when trying to connect|socket hang up|fetch failed/i.test(
+  /connection terminated|timeout exceeded when trying to connect|query read timeout|socket hang up|fetch failed/i.test(
     messageOf(error),
   );
 
