@@ -33,6 +33,10 @@ LAB_VARIABLE = "TWENTYOPS_LAB"
 LAB_ONLY = "For rehearsals, refused elsewhere:"
 PRODUCTION_HOST = "167.99.20.94"
 WEBHOOK_PATH = "/webhooks/clerk"
+HEAP_SHARE = 0.75
+"""Node's heap, of what its container may take."""
+HEAP_AT_START_MB, HEAP_OF_A_TENANT_MB = 320, 31
+"""What the server's heap holds before anybody comes, and for each workspace that is used (measured, docs/bursts.md)."""
 PLACEHOLDER = re.compile(
     r"^(x{3,}|\.{3}|<.*>|\$\(.*\)|\$\{.*\}|change[-_ ]?me.*|replace[-_ ]?me.*|your[-_ ].*|todo|placeholder|example|secret|password|"
     r".*(_xxx+|_\.\.\.|_your_.*|_placeholder|_replace_me.*))$",
@@ -348,6 +352,18 @@ class Settings(BaseSettings):
     reserved_memory_mb: Megabytes = Field(
         512, description="Left to the system and Docker; limits and this must fit the droplet's memory."
     )
+    max_tenants: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="Workspaces in use at once; further organisations wait for a place. 0: as many as SERVER_MEMORY_MB has room for (20 with the default).",
+    )
+    max_organizations_per_person: int = Field(
+        5, ge=1, le=10_000, description="Workspaces for organisations that one person created at Clerk; further ones wait."
+    )
+    provisioning_concurrency: int = Field(
+        1, ge=1, le=16, description="Workspaces that are made at once; others wait in line. 1 suits two processors."
+    )
     minimum_disk_mb: Megabytes = Field(10_000, description="Free space that a deploy asks for under /var/lib, MB.")
     migration_timeout_s: int = Field(900, ge=30, le=86_400, description="Time that Twenty's migrations may take, seconds.")
     health_timeout_s: int = Field(180, ge=5, le=3600, description="Time that a service may take to become healthy, seconds.")
@@ -399,6 +415,11 @@ class Settings(BaseSettings):
         if self.source_offer_url or self.source_is_directory:
             return self.source_offer_url
         return re.sub(r"(?<=://)[^/@]*@", "", self.twenty_source)
+
+    @property
+    def most_tenants(self) -> int:
+        """Workspaces that may be in use: MAX_TENANTS, or what the server's heap has room for (docs/bursts.md has the figures)."""
+        return self.max_tenants or max(1, int((self.server_memory_mb * HEAP_SHARE - HEAP_AT_START_MB) / HEAP_OF_A_TENANT_MB))
 
     @property
     def memory_limits(self) -> dict[str, int]:

@@ -17,7 +17,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from twentyops import csp, data_model, networks
-from twentyops.settings import WEBHOOK_PATH, Settings
+from twentyops.settings import HEAP_SHARE, WEBHOOK_PATH, Settings
 
 ROOT = Path(__file__).parent.parent
 PROJECT = "twenty"
@@ -177,6 +177,9 @@ def _tenant_manager(settings: Settings, secrets: Mapping[str, str]) -> dict[str,
         "CLERK_API_URL": settings.clerk_api_url,
         "TWENTYOPS_INTERNAL_SECRET": secrets["internal_secret"],
         "DATA_MODEL_REVISION": data_model.fingerprint(data_model.load()),
+        "MAX_TENANTS": str(settings.most_tenants),
+        "MAX_ORGANIZATIONS_PER_PERSON": str(settings.max_organizations_per_person),
+        "PROVISIONING": str(settings.provisioning_concurrency),
     }
     return {name: value for name, value in found.items() if value}
 
@@ -195,12 +198,13 @@ def _sign_in(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
         "CLERK_ISSUER": s.clerk_issuer,
         "TWENTYOPS_INTERNAL_SECRET": secrets["internal_secret"],
         "SOURCE_CODE_URL": s.source_offer,
+        "TWENTYOPS_PROVISIONING_CONCURRENCY": str(s.provisioning_concurrency),
     }
     return {name: value for name, value in found.items() if value}
 
 
 def _heap(limit_mb: int) -> str:
-    return f"--max-old-space-size={int(limit_mb * 0.75)}"
+    return f"--max-old-space-size={int(limit_mb * HEAP_SHARE)}"
 
 
 def published_ports(settings: Settings) -> list[int]:
@@ -286,6 +290,19 @@ def render(settings: Settings, images: Mapping[str, str], secrets: Mapping[str, 
     for service, values in env_files(settings, secrets).items():
         files[f"env/{service}.env"] = "".join(env_line(name, value) for name, value in sorted(values.items()))
     return files
+
+
+def occupied(told: str) -> list[str]:
+    """Lines about places and who waits for one. ``told``: what ``tenant-manager tenants count`` prints. Pure."""
+    count = json.loads(told)
+    found = [f"tenants        {count['used']} in use of {count['most']}, {count['suspended']} suspended"]
+    remedies = {
+        "no-room": "raise MAX_TENANTS and SERVER_MEMORY_MB",
+        "too-many-organizations": "raise MAX_ORGANIZATIONS_PER_PERSON",
+    }
+    for reason, number in sorted(count["waiting"].items()):
+        found.append(f"tenants        {number} wait ({reason}): {remedies.get(reason, 'see')}, or see docs/bursts.md")
+    return found
 
 
 def crowded(stats: str) -> list[str]:

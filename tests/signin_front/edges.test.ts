@@ -79,6 +79,10 @@ test('what an answer means; what is not understood is never a way in', () => {
   for (const kind of ['no-organization', 'workspace-provisioning', 'not-a-member', 'suspended', 'banned', 'locked', 'session-ended']) {
     assert.deepEqual(read(200, { status: kind }), { kind });
   }
+  for (const waitingFor of ['no-room', 'too-many-organizations']) {
+    assert.deepEqual(read(200, { status: 'workspace-provisioning', reason: waitingFor }), { kind: 'workspace-provisioning', waitingFor });
+  }
+  assert.deepEqual(read(200, { status: 'workspace-provisioning', reason: '<b>' }), { kind: 'workspace-provisioning' });
   assert.deepEqual(read(401, BODY), { kind: 'unauthorized' });
   for (const status of [201, 204, 301, 400, 403, 404, 405, 429, 500, 502, 503]) {
     assert.equal(read(status, BODY).kind, 'unavailable');

@@ -125,11 +125,16 @@ test('when the server knows of no organisation, a fresh token is tried before th
   assert.deepEqual(play.state, { phase: 'organization', identity: ALICE, mode: 'other' }, 'which is not taken without a question');
 });
 
-for (const reason of ['workspace-provisioning', 'not-a-member', 'unavailable'] as const) {
+for (const reason of ['workspace-provisioning', 'no-room', 'too-many-organizations', 'not-a-member', 'unavailable'] as const) {
   test(`${reason}: asked again with growing pauses, given up in time, and a person can go on`, () => {
     const play = new Play();
     const began = play.now;
-    const given: ClerkExchangeAnswer = reason === 'unavailable' ? { kind: reason, retryAfterSeconds: null } : { kind: reason };
+    const given: ClerkExchangeAnswer =
+      reason === 'unavailable'
+        ? { kind: reason, retryAfterSeconds: null }
+        : reason === 'no-room' || reason === 'too-many-organizations'
+          ? { kind: 'workspace-provisioning', waitingFor: reason }
+          : { kind: reason };
     const pauses: number[] = [];
     play.send(signedIn());
     for (let round = 0; round < 500 && play.state.phase !== 'stopped'; round++) {
@@ -144,8 +149,8 @@ for (const reason of ['workspace-provisioning', 'not-a-member', 'unavailable'] a
     }
     assert.equal(play.reason, reason);
     const waited = play.now - began;
-    assert.ok(waited >= CLERK_WAIT_LIMITS[reason] && waited < CLERK_WAIT_LIMITS[reason] + 15_000, String(waited));
-    assert.ok(pauses.length < 40, `${pauses.length} requests`);
+    assert.ok(waited >= CLERK_WAIT_LIMITS[reason] && waited < CLERK_WAIT_LIMITS[reason] + 35_000, String(waited));
+    assert.ok(pauses.length < 70, `${pauses.length} requests`);
     assert.ok(pauses.every((pause, at) => at === 0 || pause >= pauses[at - 1]), 'never shorter');
     assert.deepEqual(play.send({ type: 'retry' }), ['exchange']);
     assert.deepEqual(play.send(letIn()), ['hand-over']);
@@ -158,6 +163,15 @@ test('who is not let in any more keeps nothing of the earlier session: forgotten
   assert.deepEqual(play.send({ type: 'tick' }, answer({ kind: 'not-a-member' })), ['exchange', 'schedule']);
   const busy = new Play();
   assert.deepEqual(busy.send(signedIn(), answer({ kind: 'unavailable', retryAfterSeconds: null })), ['exchange', 'schedule']);
+});
+
+test('waiting for a place, then for the workspace, are two waits, and each says what is waited for', () => {
+  const play = new Play();
+  play.send(signedIn(), answer({ kind: 'workspace-provisioning', waitingFor: 'no-room' }));
+  assert.match(describeClerkSession(play.state).title, /Waiting for a place/);
+  play.now += CLERK_WAIT_LIMITS['no-room'] - 1;
+  play.send({ type: 'tick' }, answer({ kind: 'workspace-provisioning' }));
+  assert.match(describeClerkSession(play.state).title, /Setting up/);
 });
 
 test('being provisioned, then being added, are two waits', () => {

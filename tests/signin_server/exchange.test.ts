@@ -51,6 +51,11 @@ test('signed in: tokens for exactly the workspace of the organisation', async ()
   assert.deepEqual(done, ['ensured', 'issued user-1 workspace-1']);
 });
 
+test('why a workspace is not made yet is told, where there is a reason', async () => {
+  const { answer } = await ask({ findTenant: async () => ({ workspaceId: null, status: 'provisioning', waitingFor: 'no-room' }) });
+  assert.deepEqual(answer.body, { status: 'workspace-provisioning', organizationId: 'org_2acme', reason: 'no-room' });
+});
+
 test('each reason why not yet, and no token with it', async () => {
   const cases: Array<[string, Partial<ExchangePorts>, string?]> = [
     ['no-organization', {}, signed(without(claimsOf(), 'o'))],

@@ -77,12 +77,15 @@ class Twenty:
         self.asked: list[str] = []
         self.overlaps: list[str] = []
         self.slow = 0.0
+        self.waiting: dict[str, str] = {}
+        self.making = self.most_making = 0
         self._at_work: Counter[str] = Counter()
         tenant, member = "/internal/tenants/{org}", "/internal/tenants/{org}/members/{user}"
         table: list[tuple[str, str, Callable[[Request], Awaitable[JSONResponse]]]] = [
             ("PUT", tenant, self.ensure),
             ("GET", "/internal/tenants", self.listed),
             ("GET", tenant, self.one),
+            ("PUT", f"{tenant}/waiting", self.wait),
             ("PATCH", tenant, self.rename),
             ("POST", f"{tenant}/suspend", self.suspend),
             ("POST", f"{tenant}/resume", self.resume),
@@ -105,10 +108,13 @@ class Twenty:
             self.asked.append(what)
             org: str = request.path_params.get("org", "")
             changes = request.method != "GET" and org != ""
+            long = changes and re.fullmatch(r"PUT /internal/tenants/[^/]+|POST .*/data-model", what) is not None
             if changes:
                 if self._at_work[org]:
                     self.overlaps.append(what)
                 self._at_work[org] += 1
+            self.making += long
+            self.most_making = max(self.most_making, self.making)
             try:
                 for fault in self.faults:
                     if re.fullmatch(fault.path, what) and fault.count != 0:
@@ -121,6 +127,7 @@ class Twenty:
             except Answer as found:
                 return found.response
             finally:
+                self.making -= long
                 if changes:
                     self._at_work[org] -= 1
 
@@ -153,6 +160,7 @@ class Twenty:
             raise invalid("organizationId or name")
         owner = checked(body.get("owner"))
         created = org not in self.tenants
+        self.waiting.pop(org, None)
         if created:
             self.ensure_user(owner)
             self.tenants[org] = {
@@ -161,6 +169,15 @@ class Twenty:
             }  # fmt: skip
             self.effects.append(f"created {org}")
         return JSONResponse(self.shown(self.tenants[org], False) | {"created": created}, 201 if created else 200)
+
+    async def wait(self, request: Request) -> JSONResponse:
+        org, body = request.path_params["org"], await request.json()
+        if body.get("reason") not in (None, "no-room", "too-many-organizations"):
+            raise invalid("reason: null or one of no-room, too-many-organizations is needed")
+        self.waiting.pop(org, None)
+        if body["reason"]:
+            self.waiting[org] = body["reason"]
+        return JSONResponse({"organizationId": org, "reason": body["reason"]})
 
     async def listed(self, request: Request) -> JSONResponse:
         limit, offset = (int(request.query_params.get(n, d)) for n, d in (("limit", "100"), ("offset", "0")))

@@ -24,11 +24,12 @@ def parser() -> argparse.ArgumentParser:
     commands = found.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="run the service")
     commands.add_parser("migrate", help="bring the database to this version")
-    tenants = commands.add_parser("tenants", help="list|show|sync|suspend|resume|credentials").add_subparsers(
+    tenants = commands.add_parser("tenants", help="list|count|show|sync|suspend|resume|admit|credentials").add_subparsers(
         dest="verb", required=True
     )
     tenants.add_parser("list")
-    for verb in ("show", "sync", "suspend", "resume"):
+    tenants.add_parser("count", help="how many places there are and how many are taken, and who waits")
+    for verb in ("show", "sync", "suspend", "resume", "admit"):
         tenants.add_parser(verb).add_argument("id", metavar="ORGANIZATION_ID")
     credentials = tenants.add_parser("credentials", help="API keys and webhooks in force, with their makers")
     credentials.add_argument("id", metavar="ORGANIZATION_ID", nargs="?", help="default: every tenant")
@@ -104,6 +105,9 @@ async def tenants(found: Parts, args: argparse.Namespace) -> int:
         case "list":
             show(await found.store.tenants())
             return 0
+        case "count":
+            show({"most": found.settings.max_tenants, **await found.store.occupancy()})
+            return 0
         case "show":
             row = await found.store.tenant(args.id)
             if row is None:
@@ -119,6 +123,9 @@ async def tenants(found: Parts, args: argparse.Namespace) -> int:
             return 0
         case "suspend" | "resume":
             if not await found.store.hold(args.id, args.verb == "suspend"):
+                raise ManagerError(f"{args.id}: not known here; see `tenants list`")
+        case "admit":
+            if not await found.store.exempt(args.id):
                 raise ManagerError(f"{args.id}: not known here; see `tenants list`")
     outcome = await found.converger.target(args.id, wait=60)
     show({"target": outcome.target, "done": outcome.done, "problems": outcome.problems})

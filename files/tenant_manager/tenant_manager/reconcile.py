@@ -58,6 +58,7 @@ class Reconciler:
 
         refused = await self.twenty.refused()
         standings = {u: p.standing for u, p in people.items() if p.standing != refused.get(u, "good")}
+        await self.store.creators({o.organization_id: o.created_by for o in organizations.values() if o.created_by})
         differing: dict[str, list[str]] = {}
         due = total = 0
         for organization_id in sorted({*organizations, *tenants}):
@@ -74,7 +75,9 @@ class Reconciler:
         allowed = max(self.settings.removals_least, int(total * self.settings.removals_share)) if removals is None else removals
         report: Json = {
             "organizations": len(organizations), "tenants": len(tenants), "members": sum(map(len, members.values())),
-            "differing": differing, "standings": standings, "removals": due, "allowed": allowed, "stopped": False, "repaired": [], "failed": {}, "dry": dry,
+            "differing": differing, "standings": standings,
+            "waiting": {r["organization_id"]: r["waiting"] for r in rows.values() if r["waiting"]},
+            "removals": due, "allowed": allowed, "stopped": False, "repaired": [], "failed": {}, "dry": dry,
         }  # fmt: skip
         if due > allowed:
             report["stopped"] = True
@@ -100,6 +103,8 @@ class Reconciler:
         if organization is None:
             gone = tenant is not None and tenant["status"] == "active"
             return (["the organisation is gone"], 1) if gone else ([], 0)
+        if row is not None and row["waiting"]:
+            return [], 0  # it has its turn when there is a place
         able = {u: m for u, m in wanted.items() if u in people and people[u].email}
         if tenant is None or tenant["status"] == "provisioning":
             return (["no workspace"], 0) if able else ([], 0)

@@ -43,6 +43,10 @@ class Twenty:
         )
         return found
 
+    async def waiting(self, organization_id: str, reason: str | None) -> None:
+        """What the page says to people whose workspace is not made yet."""
+        await self.remote.ask("PUT", f"/internal/tenants/{organization_id}/waiting", body={"reason": reason})
+
     async def rename(self, organization_id: str, name: str) -> None:
         await self.remote.ask("PATCH", f"/internal/tenants/{organization_id}", body={"name": name})
 

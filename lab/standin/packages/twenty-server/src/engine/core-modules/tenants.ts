@@ -13,12 +13,13 @@ import {
   readPerson,
   readRename,
   readTenant,
+  readWait,
   type MemberRole,
   type Validated,
 } from '../../auth/clerk/tenants/tenant-input';
 import { addWorkspaceMember, initialiseWorkspace } from '../workspace-manager';
 import { findWorkspace, type Workspace } from './auth/context';
-import { ensureUser, findTenant, findUserId, isMember, locked } from './clerk-store';
+import { ensureUser, findTenant, findUserId, isMember, locked, setWait } from './clerk-store';
 import { database } from './database';
 
 const internalSecret = readInternalSecret();
@@ -94,6 +95,7 @@ const ensureTenant = answering(
     return locked([`organization ${organizationId}`], async (client) => {
       const known = await describe(organizationId);
       if (known) return { ...known, created: false };
+      await setWait(organizationId, null);
       const { rows } = await database().query<Workspace>(
         `INSERT INTO core.workspace ("displayName", subdomain, "inviteHash", "activationStatus")
          VALUES ('', $1, $2, 'PENDING_CREATION') RETURNING *`,
@@ -109,6 +111,18 @@ const ensureTenant = answering(
       response.status(201);
       return { organizationId, workspaceId: workspace.id, status: 'active', name, created: true };
     });
+  },
+);
+
+const wait = answering(
+  (request) => {
+    const organizationId = request.params.organizationId as string;
+    const read = readWait(organizationId, request.body);
+    return read.ok ? { ok: true, value: { organizationId, reason: read.value } } : read;
+  },
+  async ({ organizationId, reason }) => {
+    await setWait(organizationId, reason);
+    return { organizationId, reason };
   },
 );
 
@@ -244,6 +258,7 @@ export const tenantsRouter = (): Router => {
   router.use(guarded, express.json());
   router.get('/tenants', list);
   router.put(tenant, ensureTenant);
+  router.put(`${tenant}/waiting`, wait);
   router.patch(tenant, rename);
   router.get(tenant, answering(readOrganization, async (id, response) => (await describeWithMembers(id)) ?? notFound(response)));
   router.post(`${tenant}/suspend`, setStatus('suspended'));

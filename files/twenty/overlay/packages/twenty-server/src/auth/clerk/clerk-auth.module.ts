@@ -10,12 +10,14 @@ import { ClerkSessionsModule } from 'src/auth/clerk/sessions/clerk-sessions.modu
 import { ClerkTenantsModule } from 'src/auth/clerk/tenants/clerk-tenants.module';
 import { JwtModule } from 'src/engine/core-modules/jwt/jwt.module';
 import { UserWorkspaceModule } from 'src/engine/core-modules/user-workspace/user-workspace.module';
+import { LocksModule } from 'src/locks/locks.module';
 
 @Module({
   imports: [
     ClerkSessionsModule,
     ClerkTenantsModule,
     JwtModule,
+    LocksModule,
     UserWorkspaceModule,
   ],
   controllers: [ClerkSessionController],

@@ -155,8 +155,9 @@ export class ClerkAuthService {
       now: () => Date.now() / 1000,
       admit: (key) => this.admit(key),
       admitSession: (session) => admitSession(session, checks),
-      findTenant: (organizationId) =>
-        this.store.findOrganization(organizationId),
+      findTenant: async (organizationId) =>
+        (await this.store.findOrganization(organizationId)) ??
+        (await this.store.findWait(organizationId)),
       findUserId: (clerkUserId) => this.store.findUserId(clerkUserId),
       fetchProfile: async (clerkUserId) =>
         (await checks.fetchPerson(clerkUserId))?.profile ?? null,

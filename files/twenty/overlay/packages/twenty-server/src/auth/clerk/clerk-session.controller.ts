@@ -16,6 +16,8 @@ import { type Request, type Response } from 'express';
 import { ClerkAuthService } from 'src/auth/clerk/clerk-auth.service';
 import { visitorOf } from 'src/auth/clerk/pure/visitor';
 import { PublicEndpointGuard } from 'src/engine/guards/public-endpoint.guard';
+import { Busy, CallerGone } from 'src/locks/pure/busy';
+import { WorkSlotsService } from 'src/locks/work-slots.service';
 
 const RETRY_AFTER_IN_SECONDS = 5;
 
@@ -26,7 +28,10 @@ const addressOf = (request: Request): string =>
 export class ClerkSessionController {
   private readonly logger = new Logger(ClerkSessionController.name);
 
-  constructor(private readonly clerkAuth: ClerkAuthService) {}
+  constructor(
+    private readonly clerkAuth: ClerkAuthService,
+    private readonly slots: WorkSlotsService,
+  ) {}
 
   @Post()
   @UseGuards(PublicEndpointGuard)
@@ -35,9 +40,11 @@ export class ClerkSessionController {
     @Res() response: Response,
   ): Promise<void> {
     try {
-      const answer = await this.clerkAuth.exchange(
-        request.get('authorization'),
-        addressOf(request),
+      const answer = await this.slots.signIn(response, () =>
+        this.clerkAuth.exchange(
+          request.get('authorization'),
+          addressOf(request),
+        ),
       );
 
       if (answer === null) {
@@ -71,17 +78,28 @@ export class ClerkSessionController {
     }
   }
 
-  // Our own data stores, or a mistake of ours. To the page it is a reason to try again, and no way in.
+  // Too much at once, our own data stores, or a mistake of ours. To the page it is a reason to try again, and no way in.
   private answerFailure(error: unknown, response: Response): void {
-    this.logger.error(
-      'clerk-session outcome=failed',
-      error instanceof Error ? error.stack : undefined,
-    );
+    if (error instanceof CallerGone) {
+      return;
+    }
+    if (error instanceof Busy) {
+      this.logger.warn(`clerk-session outcome=busy reason=${error.reason}`);
+    } else {
+      this.logger.error(
+        'clerk-session outcome=failed',
+        error instanceof Error ? error.stack : undefined,
+      );
+    }
     response
       .status(HttpStatus.SERVICE_UNAVAILABLE)
       .set({
         'Cache-Control': 'no-store',
-        'Retry-After': String(RETRY_AFTER_IN_SECONDS),
+        'Retry-After': String(
+          error instanceof Busy
+            ? error.retryAfterInSeconds
+            : RETRY_AFTER_IN_SECONDS,
+        ),
       })
       .json({ error: 'unavailable' });
   }

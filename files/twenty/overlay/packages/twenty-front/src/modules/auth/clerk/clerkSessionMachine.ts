@@ -14,7 +14,10 @@ import type {
 
 /* How long each wait goes on before a person is asked, in ms. */
 export const CLERK_WAIT_LIMITS: Record<ClerkWaitReason, number> = {
-  'workspace-provisioning': 180_000,
+  // A burst of organizations is made one after the other.
+  'workspace-provisioning': 600_000,
+  'no-room': 1_800_000,
+  'too-many-organizations': 1_800_000,
   'not-a-member': 45_000,
   unavailable: 120_000,
 };
@@ -44,6 +47,8 @@ export const INITIAL_CLERK_SESSION_STATE: ClerkSessionState = {
 const FIRST_DELAY_MS = 1_000;
 const LONGEST_DELAY_MS = 10_000;
 const LONGEST_ASKED_DELAY_MS = 60_000;
+/* A place becomes free when somebody else leaves, or the operator makes room: not in seconds. */
+const PLACE_DELAY_S = 30;
 
 /* Back-off that doubles by halves, ten seconds at most; up to a fifth more or less, so that many pages do not ask at once. */
 export const getClerkRetryDelay = (
@@ -220,6 +225,9 @@ const takeAnswer = (
           }
         : onceMoreWithFreshToken();
     case 'workspace-provisioning':
+      return answer.waitingFor === undefined
+        ? waitFor(answer.kind, null, state, around)
+        : waitFor(answer.waitingFor, PLACE_DELAY_S, state, around);
     case 'not-a-member':
       return waitFor(answer.kind, null, state, around);
     case 'unavailable':

@@ -27,10 +27,18 @@ export type ClerkExchangedSession = {
   tokens: ClerkTokenPair;
 };
 
+/* Why a workspace is not made yet, when it is not just being made; the server's words. */
+export const CLERK_WORKSPACE_WAITS = [
+  'no-room',
+  'too-many-organizations',
+] as const;
+
+export type ClerkWorkspaceWait = (typeof CLERK_WORKSPACE_WAITS)[number];
+
 export type ClerkExchangeAnswer =
   | { kind: 'signed-in'; session: ClerkExchangedSession }
   | { kind: 'no-organization' }
-  | { kind: 'workspace-provisioning' }
+  | { kind: 'workspace-provisioning'; waitingFor?: ClerkWorkspaceWait }
   | { kind: 'not-a-member' }
   | { kind: 'suspended' }
   /* What Clerk says of the person: not let in for now (locked), or until somebody takes it back (banned). */
@@ -45,6 +53,7 @@ export type ClerkExchangeAnswer =
 
 export type ClerkWaitReason =
   | 'workspace-provisioning'
+  | ClerkWorkspaceWait
   | 'not-a-member'
   | 'unavailable';
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-only
-import type {
-  ClerkExchangeAnswer,
-  ClerkExchangedSession,
-  ClerkToken,
+import {
+  CLERK_WORKSPACE_WAITS,
+  type ClerkExchangeAnswer,
+  type ClerkExchangedSession,
+  type ClerkToken,
 } from './clerkSessionTypes';
 
 const UNAVAILABLE: ClerkExchangeAnswer = {
@@ -90,8 +91,16 @@ export const readClerkExchangeAnswer = (
             },
           }
         : UNAVAILABLE;
+    case 'workspace-provisioning': {
+      const waitingFor = CLERK_WORKSPACE_WAITS.find(
+        (reason) => reason === body.reason,
+      );
+
+      return waitingFor === undefined
+        ? { kind: body.status }
+        : { kind: body.status, waitingFor };
+    }
     case 'no-organization':
-    case 'workspace-provisioning':
     case 'not-a-member':
     case 'suspended':
     case 'banned':

@@ -17,9 +17,15 @@ export type Tokens = {
   refreshToken: { token: string; expiresAt: Date | string };
 };
 
+// Why a workspace is not made yet: the machine has no room, or its owner has as many as one person may.
+export const TENANT_WAITS = ['no-room', 'too-many-organizations'] as const;
+
+export type TenantWait = (typeof TENANT_WAITS)[number];
+
 export type Tenant = {
   workspaceId: string | null;
   status: 'provisioning' | 'active' | 'suspended';
+  waitingFor?: TenantWait;
 };
 
 // What the exchange needs of the world; Twenty and the stand-in give each their own.
@@ -66,7 +72,7 @@ export type Outcome =
       workspaceId: string;
       tokens: Tokens;
     }
-  | { kind: WaitingStatus; session: ClerkSession }
+  | { kind: WaitingStatus; session: ClerkSession; waitingFor?: TenantWait }
   | { kind: 'elsewhere'; session: ClerkSession; home: string }
   | { kind: 'refused'; reason: TokenRefusal | 'unknown-person' }
   | { kind: 'too-often' }
@@ -135,7 +141,11 @@ const decide = async (
     return { kind: 'suspended', session };
   }
   if (tenant?.status !== 'active' || tenant.workspaceId === null) {
-    return { kind: 'workspace-provisioning', session };
+    return {
+      kind: 'workspace-provisioning',
+      session,
+      waitingFor: tenant?.waitingFor,
+    };
   }
 
   const userId = await findPerson(
@@ -310,6 +320,9 @@ export const answerOf = (outcome: Outcome): Answer => {
           ...(outcome.session.organizationId === null
             ? {}
             : { organizationId: outcome.session.organizationId }),
+          ...(outcome.waitingFor === undefined
+            ? {}
+            : { reason: outcome.waitingFor }),
         },
       };
   }

@@ -48,4 +48,10 @@ export const CLERK_SCHEMA_STATEMENTS: readonly string[] = [
      PRIMARY KEY (kind, id, user_id)
    )`,
   `CREATE INDEX IF NOT EXISTS credential_of ON clerk.credential (user_id)`,
+  // Organisations that have to wait for a workspace, told by the tenant manager for the page of whoever waits.
+  `CREATE TABLE IF NOT EXISTS clerk.waiting (
+     organization_id text PRIMARY KEY,
+     reason text NOT NULL,
+     since timestamptz NOT NULL DEFAULT now()
+   )`,
 ];
