@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from lab import state
 from lab.identity import PROJECT, LabError
@@ -76,6 +77,8 @@ def values(lab: Lab) -> dict[str, str]:
         "CLERK_SECRET_KEY": lab.clerk.secrets["secret_key"],
         "CLERK_WEBHOOK_SECRET": lab.clerk.secrets["webhook_secret"],
         "CLERK_WEBHOOK_URL": lab.webhook_url,
+        # the lab's Clerk has a private address, to which containers otherwise have no way
+        "EGRESS_ALLOW": urlsplit(clerk["apiUrl"]).netloc,
     }
     found |= sizes(dict(os.environ))
     if found["DROPLET_HOST"] == PRODUCTION_HOST or PRODUCTION_HOST in found["SERVER_URL"]:
