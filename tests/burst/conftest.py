@@ -5,8 +5,10 @@ The whole way, from Clerk's webhook on, is asked of a lab: ``--lab NAME`` (test_
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,36 +31,47 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="",
         help="burst: file with the process id of that server, which is started again when it ends",
     )
+    group.addoption(
+        "--twenty-database-url", default="", help="burst: that server's database, for the test that holds a table of it"
+    )
     group.addoption("--fifty", action="store_true", help="burst: 50 organisations too; the lab needs SERVER_MEMORY_MB=4096")
 
 
 @dataclass(frozen=True)
 class House:
-    """A server, its Clerk, and one tenant whose people are at work: Alice is its admin, known to Clerk too."""
+    """A server, its Clerk, and one tenant whose people are at work; the first of them is its admin, and Clerk knows them all."""
 
     server: Server
     clerk: Control
     tenant: Tenant
-    alice: str
+    people: list[str]
 
-    def token(self) -> str:
-        wanted = {"user_id": self.alice, "organization_id": self.tenant.organization, "origin": str(self.server.http.base_url)}
-        return str(self.clerk.mint(**wanted)["jwt"])
+    def watch(self, every: float = 0.3) -> Watch:
+        return watch(
+            str(self.server.http.base_url).rstrip("/"),
+            self.clerk,
+            self.tenant.organization,
+            self.people,
+            self.tenant.api_token(),
+            every,
+        )
 
-    def watch(self, every: float = 0.25) -> Watch:
-        """Alice's page asks for records with a session of hers, and she signs in again and again."""
-        url = str(self.server.http.base_url).rstrip("/")
-        access = {"Authorization": f"Bearer {self.tenant.api_token()}"}
 
-        def graphql(client: httpx.Client) -> httpx.Response:
-            return client.post(f"{url}/graphql", json={"query": PEOPLE}, headers=access)
+def watch(url: str, clerk: Control, organization: str, people: list[str], access: str, every: float) -> Watch:
+    """A page that asks for records, and people who sign in one after the other, each less often than the limit for a person."""
+    turn = itertools.cycle(people)
 
-        def sign_in(client: httpx.Client) -> httpx.Response:
-            # visitors of different addresses: the limit of questions for one is not what is looked at here
-            headers = {"Authorization": f"Bearer {self.token()}", "X-Forwarded-For": "203.0.113.9"}
-            return client.post(f"{url}/clerk/session", json={}, headers=headers)
+    def graphql(client: httpx.Client) -> httpx.Response:
+        return client.post(f"{url}/graphql", json={"query": PEOPLE}, headers={"Authorization": f"Bearer {access}"})
 
-        return Watch(every, graphql=graphql, sign_in=sign_in)
+    def sign_in(client: httpx.Client) -> httpx.Response:
+        token = clerk.mint(user_id=next(turn), organization_id=organization, origin=url)["jwt"]
+        began = time.monotonic()
+        answer = client.post(f"{url}/clerk/session", json={}, headers={"Authorization": f"Bearer {token}"})
+        answer.extensions["seconds"] = time.monotonic() - began  # without Clerk's part
+        return answer
+
+    return Watch(every, graphql=graphql, sign_in=sign_in)
 
 
 @pytest.fixture(scope="session")
@@ -84,19 +97,31 @@ def house(request: pytest.FixtureRequest, server: Server) -> Iterator[House]:
     if not admin.startswith("http"):
         pytest.skip("needs the control of the emulator that the server signs people in by: --clerk URL/_admin, CLERK_ADMIN_TOKEN")
     with Control(admin, os.environ["CLERK_ADMIN_TOKEN"]) as clerk:
-        owner = Person(first_name="Alice")
+        unknown = [Person(first_name="Noura") for _ in range(6)]
         made = clerk.seed(
-            [{"email": owner.email, "first_name": "Alice", "last_name": "Salem"}],
-            [{"name": f"Here {owner.email[:6]}", "members": {owner.email: "admin"}}],
+            [{"email": person.email, "first_name": person.first_name} for person in unknown],
+            [{"name": f"Here {unknown[0].email[:6]}", "members": {person.email: "admin" for person in unknown}}],
             quiet=True,
         )
-        alice, organization = made["users"][owner.email], next(iter(made["organizations"].values()))
-        owner = Person(email=owner.email, id=alice, first_name="Alice")
-        answer = server.ensure(organization, owner, "Here")
+        people = [Person(email=person.email, id=made["users"][person.email]) for person in unknown]
+        organization = next(iter(made["organizations"].values()))
+        answer = server.ensure(organization, people[0], "Here")
         assert answer.status_code in (200, 201), answer.text
-        tenant = Tenant(server, organization, answer.json()["workspaceId"], owner)
-        server.internal.post(f"{tenant.path}/data-model", json={"mode": "apply"})
-        yield House(server, clerk, tenant, alice)
+        tenant = Tenant(server, organization, answer.json()["workspaceId"], people[0])
+        for person in people[1:]:
+            assert tenant.put_member(person, "admin").is_success
+        model = server.internal.post(f"{tenant.path}/data-model", json={"mode": "apply"})
+        assert model.json()["status"] == "matched", model.text
+        yield House(server, clerk, tenant, [person.id for person in people])
+
+
+@pytest.fixture(scope="session")
+def database(request: pytest.FixtureRequest) -> str:
+    """Address of that server's database."""
+    found = str(request.config.getoption("--twenty-database-url", default=""))
+    if not found:
+        pytest.skip("holds a table of the server's database: --twenty-database-url URL")
+    return found
 
 
 @pytest.fixture(scope="session")

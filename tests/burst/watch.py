@@ -70,10 +70,11 @@ class Watch:
             while not self.ending.is_set():
                 began = time.monotonic()
                 try:
-                    what = told(question(client))
+                    answer = question(client)
+                    seconds, what = answer.extensions.get("seconds", time.monotonic() - began), told(answer)
                 except httpx.HTTPError as error:
-                    what = type(error).__name__
-                self.seen[name].answers.append((time.monotonic() - began, what))
+                    seconds, what = time.monotonic() - began, type(error).__name__
+                self.seen[name].answers.append((seconds, what))
                 self.ending.wait(max(0.0, self.every - (time.monotonic() - began)))
 
     def __enter__(self) -> Self:

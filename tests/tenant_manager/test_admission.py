@@ -107,14 +107,13 @@ def test_many_at_once_get_exactly_the_places_there_are(world: World) -> None:
 
 
 def test_what_waits_is_reconciled_as_waiting_and_not_as_failed(world: World) -> None:
-    limits = {"MAX_TENANTS": "1"}
-    world.start(**limits)
+    world.start(MAX_TENANTS="1")
     alice, bob, _ = people(world)
     one = create(world, alice, "One")
     settled(world, {one}, {})
     other = create(world, bob, "Other")
     settled(world, {one}, {other: "no-room"})
-    done = world.command("reconcile", **limits)
+    done = world.command("reconcile", MAX_TENANTS="1")
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
     assert report["waiting"] == {other: "no-room"}

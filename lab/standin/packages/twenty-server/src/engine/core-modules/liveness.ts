@@ -29,7 +29,7 @@ export const startLiveness = (): void => {
   const { Probe } = require('../../liveness/pure/probe') as typeof ProbeModule;
   const { Watchdog } = require('../../liveness/pure/watchdog') as typeof WatchdogModule;
   const { listenForHealth, readLivenessPort } = require('../../liveness/pure/listener') as typeof ListenerModule;
-  const own = [new Probe('database', () => database().query('SELECT 1 FROM core.workspace LIMIT 1'))];
+  const own = [new Probe('database', () => database().query('SELECT 1'))];
   new Watchdog({
     own,
     fresh: new Probe('fresh', askOnFreshConnection),
@@ -39,6 +39,7 @@ export const startLiveness = (): void => {
       process.exit(75);
     },
   }).start();
-  const probes = [...own, new Probe('queue', () => queueRedis().ping())];
+  const migrated = new Probe('migrated', () => database().query('SELECT FROM core.workspace LIMIT 1'));
+  const probes = [...own, migrated, new Probe('queue', () => queueRedis().ping())];
   listenForHealth(probes, readLivenessPort(process.env), (message) => log.error(message));
 };
