@@ -42,13 +42,17 @@ test('strangers reach what is listed and nothing else', () => {
 });
 
 test('which valid Twenty token is still good', () => {
-  const facts = { hasWorkspace: true, isApiKey: false, isImpersonating: false, issuedAt: 1001, tenant: { status: 'active', sessionsFrom: 1000 } } as const;
+  const facts = { hasWorkspace: true, isApiKey: false, isImpersonating: false, owner: 'session', issuedAt: 1001, tenant: { status: 'active', sessionsFrom: 1000 } } as const;
   assert.equal(isSessionAdmitted(facts), true);
   assert.equal(isSessionAdmitted({ ...facts, issuedAt: 1000 }), false);
   assert.equal(isSessionAdmitted({ ...facts, issuedAt: undefined }), false);
   assert.equal(isSessionAdmitted({ ...facts, hasWorkspace: false }), false);
   assert.equal(isSessionAdmitted({ ...facts, isImpersonating: true }), false);
   assert.equal(isSessionAdmitted({ ...facts, tenant: undefined }), true);
+  assert.equal(isSessionAdmitted({ ...facts, owner: 'inside' }), true);
+  assert.equal(isSessionAdmitted({ ...facts, owner: 'nobody' }), false);
+  assert.equal(isSessionAdmitted({ ...facts, owner: 'nobody', tenant: undefined }), false);
+  assert.equal(isSessionAdmitted({ ...facts, owner: 'nobody', isApiKey: true }), true);
   assert.equal(isSessionAdmitted({ ...facts, isApiKey: true, issuedAt: 1 }), true);
   for (const isApiKey of [true, false]) {
     assert.equal(isSessionAdmitted({ ...facts, isApiKey, tenant: { status: 'suspended', sessionsFrom: 0 } }), false);

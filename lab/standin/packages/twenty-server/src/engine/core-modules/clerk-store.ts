@@ -5,6 +5,7 @@ import { type Tenant, type TenantWait } from '../../auth/clerk/pure/session-exch
 import { CLERK_SCHEMA_STATEMENTS } from '../../auth/clerk/store/clerk-schema';
 import { knownEmail } from '../../auth/clerk/tenants/tenant-decisions';
 import { type ClerkPerson } from '../../auth/clerk/tenants/tenant-input';
+import { SessionStore } from '../../auth/clerk/store/session-store';
 import { findUser, type User } from './auth/context';
 import { database, inTransaction } from './database';
 
@@ -14,6 +15,9 @@ export const prepareClerk = async (): Promise<void> => {
     for (const statement of CLERK_SCHEMA_STATEMENTS) await client.query(statement);
   });
 };
+
+// Sessions of Clerk, as the patchset keeps them. The stand-in's own tokens do not end with them.
+export const sessions = new SessionStore(async (sql, parameters) => (await database().query(sql, parameters)).rows);
 
 export const locked = async <T>(keys: string[], work: (client: PoolClient) => Promise<T>): Promise<T> =>
   inTransaction(async (client) => {

@@ -125,11 +125,11 @@ const admitPerson = async (
       ? null
       : { kind: 'refused', reason: known.refusedFor };
 
-  if (known.isOver) {
-    return { kind: 'over' };
-  }
   if (refused !== null && now - known.refusedAt < CONFIRM_EVERY) {
     return refused;
+  }
+  if (known.isOver) {
+    return { kind: 'over' };
   }
   if (
     refused === null &&

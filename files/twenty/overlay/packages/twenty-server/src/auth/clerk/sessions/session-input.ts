@@ -4,7 +4,7 @@ import { type Standing } from 'src/auth/clerk/pure/clerk-api';
 import {
   readIds,
   type Validated,
-} from 'src/auth/clerk/tenants/tenant-input';
+} from '../tenants/tenant-input';
 
 const SESSION_ID = /^sess_[A-Za-z0-9]{4,64}$/;
 const STANDINGS = ['good', 'banned', 'locked', 'deleted'] as const;
