@@ -26,5 +26,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--twenty-app-secret", default="", help="contract, tenants: its APP_SECRET, for the tests that sign tokens")
     parser.addoption("--internal-secret", default="", help="tenants: its TWENTYOPS_INTERNAL_SECRET")
     parser.addoption(
+        "--egress-allowed",
+        default="",
+        help="tenants: an address of this machine that the server's TWENTYOPS_EGRESS_ALLOW opens (natively 127.0.0.2), for redirects",
+    )
+    parser.addoption(
         "--lab", default="", help="rehearsal: name of a lab that is up, used as it is and left up; empty: one of its own"
     )
