@@ -14,6 +14,7 @@ from twentyops.settings import NAMES, PRODUCTION_HOST
 
 STANDIN = PROJECT / "lab" / "standin"
 VERSION = "1.11.0"
+LIMITS = ("MAX_TENANTS", "MAX_ORGANIZATIONS_PER_PERSON", "PROVISIONING_CONCURRENCY")
 
 
 def source() -> str:
@@ -30,8 +31,9 @@ def build_contexts(images: dict[str, str]) -> dict[str, str]:
 
 
 def sizes(environ: dict[str, str]) -> dict[str, str]:
-    """The containers' limits that the caller's environment names: a lab that shall hold many workspaces needs more than a small droplet."""
-    return {name: environ[name] for name in NAMES if name.endswith("_MEMORY_MB") and environ.get(name)}
+    """The limits that the caller's environment names: a lab that shall hold many workspaces needs more than a small droplet."""
+    wanted = [name for name in NAMES if name.endswith("_MEMORY_MB") or name in LIMITS]
+    return {name: environ[name] for name in wanted if environ.get(name)}
 
 
 def values(lab: Lab) -> dict[str, str]:

@@ -15,6 +15,9 @@ DAEMON = {
     "log-driver": "json-file",
     "log-opts": {"max-size": "10m", "max-file": "3"},
     "live-restore": True,
+    # visitors over IPv6 keep their address on the way to the proxy; before Docker 27 that is called experimental
+    "ip6tables": True,
+    "experimental": True,
 }
 BUILDER_DAEMON = {**DAEMON, "features": {"containerd-snapshotter": True}}
 """The containerd image store is what lets BuildKit keep its cache in the registry."""

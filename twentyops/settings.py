@@ -33,6 +33,10 @@ LAB_VARIABLE = "TWENTYOPS_LAB"
 LAB_ONLY = "For rehearsals, refused elsewhere:"
 PRODUCTION_HOST = "167.99.20.94"
 WEBHOOK_PATH = "/webhooks/clerk"
+HEAP_SHARE = 0.75
+"""Node's heap, of what its container may take."""
+HEAP_AT_START_MB, HEAP_OF_A_TENANT_MB = 320, 31
+"""What the server's heap holds before anybody comes, and for each workspace that is used (measured, docs/bursts.md)."""
 PLACEHOLDER = re.compile(
     r"^(x{3,}|\.{3}|<.*>|\$\(.*\)|\$\{.*\}|change[-_ ]?me.*|replace[-_ ]?me.*|your[-_ ].*|todo|placeholder|example|secret|password|"
     r".*(_xxx+|_\.\.\.|_your_.*|_placeholder|_replace_me.*))$",
@@ -141,6 +145,20 @@ def _version(value: str) -> str:
     return value
 
 
+NOT_FOR_TENANTS = {
+    "local": "it runs a tenant's code as the server's user, with every secret of the server",
+    "lambda": "its driver installs a tenant's packages inside our server",
+}
+
+
+def _serverless_type(value: str) -> str:
+    """How tenants' own code runs: not at all. The server refuses the others as well (src/tenancy/code)."""
+    if value.lower() != "disabled":
+        why = NOT_FOR_TENANTS.get(value.lower(), "Twenty knows no such type")
+        raise ValueError(f"{value} is refused: {why}; leave it out, or give disabled")
+    return "disabled"
+
+
 def _blank_is_none(value: Any) -> Any:
     return None if value == "" else value
 
@@ -237,6 +255,10 @@ class Settings(BaseSettings):
         "",
         description="Where visitors get the source of what runs (AGPL-3.0); empty: TWENTY_SOURCE if that is an address.",
     )
+    serverless_type: Annotated[str, AfterValidator(_serverless_type)] = Field(
+        "disabled",
+        description="Tenants' own code (functions, applications, Code steps of workflows): disabled is the only value. local runs it with every secret of the server, lambda installs its packages inside the server.",
+    )
     build_contexts: dict[str, str] = Field(
         default_factory=dict,
         description='Base images taken from elsewhere, JSON: {"node:24-alpine": "mirror.example.com/node:24-alpine"}.',
@@ -286,6 +308,10 @@ class Settings(BaseSettings):
         "",
         description="PEM public key of the instance (API keys, JWT public key), line breaks as \\n: tokens are then checked without asking Clerk for its key set; empty: the key set.",
     )
+    clerk_test_mode: Literal["refused", "allowed"] = Field(
+        "refused",
+        description="In the instance's test mode anybody verifies any address that contains +clerk_test, with a code that everybody knows. Development instances (pk_test_) have it on: switch it off there (dashboard: Configure, Settings, Enable test mode), or allow it here while nobody's real data are in the CRM. A deploy asks the instance, unless it is allowed.",
+    )
     clerk_proxy_url: str = Field("", description=f"{LAB_ONLY} where pages find the frontend API.")
     clerk_js_url: str = Field("", description=f"{LAB_ONLY} where pages find clerk-js.")
     clerk_api_url: str = Field("", description=f"{LAB_ONLY} the Backend API.")
@@ -325,6 +351,18 @@ class Settings(BaseSettings):
     caddy_memory_mb: Megabytes = Field(96, description="Limit of the container, MB.")
     reserved_memory_mb: Megabytes = Field(
         512, description="Left to the system and Docker; limits and this must fit the droplet's memory."
+    )
+    max_tenants: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="Workspaces in use at once; further organisations wait for a place. 0: as many as SERVER_MEMORY_MB has room for (20 with the default).",
+    )
+    max_organizations_per_person: int = Field(
+        5, ge=1, le=10_000, description="Workspaces for organisations that one person created at Clerk; further ones wait."
+    )
+    provisioning_concurrency: int = Field(
+        1, ge=1, le=16, description="Workspaces that are made at once; others wait in line. 1 suits two processors."
     )
     minimum_disk_mb: Megabytes = Field(10_000, description="Free space that a deploy asks for under /var/lib, MB.")
     migration_timeout_s: int = Field(900, ge=30, le=86_400, description="Time that Twenty's migrations may take, seconds.")
@@ -377,6 +415,11 @@ class Settings(BaseSettings):
         if self.source_offer_url or self.source_is_directory:
             return self.source_offer_url
         return re.sub(r"(?<=://)[^/@]*@", "", self.twenty_source)
+
+    @property
+    def most_tenants(self) -> int:
+        """Workspaces that may be in use: MAX_TENANTS, or what the server's heap has room for (docs/bursts.md has the figures)."""
+        return self.max_tenants or max(1, int((self.server_memory_mb * HEAP_SHARE - HEAP_AT_START_MB) / HEAP_OF_A_TENANT_MB))
 
     @property
     def memory_limits(self) -> dict[str, int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,8 @@ from urllib.parse import quote, urlsplit
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from twentyops import data_model, networks
-from twentyops.settings import WEBHOOK_PATH, Settings
+from twentyops import csp, data_model, networks
+from twentyops.settings import HEAP_SHARE, WEBHOOK_PATH, Settings
 
 ROOT = Path(__file__).parent.parent
 PROJECT = "twenty"
@@ -65,6 +66,8 @@ DEFAULT_CPUS = 2
 SCRATCH = "/app/scratch"
 """Where server and worker put uploads while they come in: a volume, since files in memory count as the container's memory. The image
 has the directory, with its owner (docker-twenty-Dockerfile.yaml)."""
+ADMIN_SOCKET = "/run/admin.sock"
+"""Caddy's, in its own container."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ def env_files(settings: Settings, secrets: Mapping[str, str]) -> dict[str, dict[
         "DISABLE_DB_MIGRATIONS": "true",
         "DISABLE_CRON_JOBS_REGISTRATION": "true",
         "TELEMETRY_ENABLED": "false",
+        "SERVERLESS_TYPE": s.serverless_type.upper(),
         "STORAGE_TYPE": {"local": "LOCAL", "s3": "S_3"}[s.storage_type],
         "EMAIL_DRIVER": s.email_driver.upper(),
     }
@@ -173,6 +177,9 @@ def _tenant_manager(settings: Settings, secrets: Mapping[str, str]) -> dict[str,
         "CLERK_API_URL": settings.clerk_api_url,
         "TWENTYOPS_INTERNAL_SECRET": secrets["internal_secret"],
         "DATA_MODEL_REVISION": data_model.fingerprint(data_model.load()),
+        "MAX_TENANTS": str(settings.most_tenants),
+        "MAX_ORGANIZATIONS_PER_PERSON": str(settings.max_organizations_per_person),
+        "PROVISIONING": str(settings.provisioning_concurrency),
     }
     return {name: value for name, value in found.items() if value}
 
@@ -191,12 +198,13 @@ def _sign_in(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
         "CLERK_ISSUER": s.clerk_issuer,
         "TWENTYOPS_INTERNAL_SECRET": secrets["internal_secret"],
         "SOURCE_CODE_URL": s.source_offer,
+        "TWENTYOPS_PROVISIONING_CONCURRENCY": str(s.provisioning_concurrency),
     }
     return {name: value for name, value in found.items() if value}
 
 
 def _heap(limit_mb: int) -> str:
-    return f"--max-old-space-size={int(limit_mb * 0.75)}"
+    return f"--max-old-space-size={int(limit_mb * HEAP_SHARE)}"
 
 
 def published_ports(settings: Settings) -> list[int]:
@@ -209,12 +217,20 @@ def caddyfile(settings: Settings) -> str:
     """Text of the Caddyfile; a bare address is served over plain http, a domain gets its certificate."""
     url = urlsplit(settings.public_url)
     site = url.netloc if url.scheme == "https" else f":{url.port or 80}"
-    return templates.get_template("Caddyfile.j2").render(site=site, webhook_path=WEBHOOK_PATH)
+    return templates.get_template("Caddyfile.j2").render(
+        site=site,
+        admin_socket=ADMIN_SOCKET,
+        webhook_path=WEBHOOK_PATH,
+        page_policy=csp.page_policy(settings),
+        file_policy=csp.FILE_POLICY,
+        file_types="|".join(re.escape(name) for name in csp.FILE_TYPES),
+    )
 
 
 def caddyfile_path(text: str) -> str:
-    """Where a Caddyfile lies on the droplet: named after its content, so that only a change recreates the proxy."""
-    return f"{HOME}/caddy/Caddyfile.{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    """Where a Caddyfile lies on the droplet: in a directory named after its content, so that only a change recreates the proxy. The
+    directory is what Caddy has mounted: a file that is replaced in it is seen by ``caddy reload``."""
+    return f"{HOME}/caddy/{hashlib.sha256(text.encode()).hexdigest()[:12]}/Caddyfile"
 
 
 def _limits(service: str, cpus: int) -> str:
@@ -239,7 +255,7 @@ def _compose(settings: Settings, images: Mapping[str, str], hashes: Mapping[str,
         caddy_user=CADDY_USER,
         public_url=settings.public_url,
         ports=published_ports(settings),
-        caddyfile=caddyfile_path(caddyfile(settings)),
+        caddy_directory=caddyfile_path(caddyfile(settings)).rpartition("/")[0],
         health_timeout_s=settings.health_timeout_s,
     )
 
@@ -274,6 +290,19 @@ def render(settings: Settings, images: Mapping[str, str], secrets: Mapping[str, 
     for service, values in env_files(settings, secrets).items():
         files[f"env/{service}.env"] = "".join(env_line(name, value) for name, value in sorted(values.items()))
     return files
+
+
+def occupied(told: str) -> list[str]:
+    """Lines about places and who waits for one. ``told``: what ``tenant-manager tenants count`` prints. Pure."""
+    count = json.loads(told)
+    found = [f"tenants        {count['used']} in use of {count['most']}, {count['suspended']} suspended"]
+    remedies = {
+        "no-room": "raise MAX_TENANTS and SERVER_MEMORY_MB",
+        "too-many-organizations": "raise MAX_ORGANIZATIONS_PER_PERSON",
+    }
+    for reason, number in sorted(count["waiting"].items()):
+        found.append(f"tenants        {number} wait ({reason}): {remedies.get(reason, 'see')}, or see docs/bursts.md")
+    return found
 
 
 def crowded(stats: str) -> list[str]:

@@ -127,12 +127,19 @@ def test_no_password_stands_in_a_command_that_process_lists_show() -> None:
     assert stack.env_files(settings(), SECRETS)["server"]["PGPASSWORD"] == SECRETS["twenty_database_password"]
 
 
+WELL = '{"status":"ok"}\n'
+
+
 @pytest.mark.parametrize(
     ("line", "curl", "told"),
     [
-        (None, 0, (0, "")),  # a container of a release from before, or not that far yet
-        ("running since 2026-11-23T09:00:00Z", 0, (0, "data model: running since 2026-11-23T09:00:00Z\n")),
-        ("failed 2: w conflict (person.x: is TEXT here)", 0, (0, "data model: failed 2: w conflict (person.x: is TEXT here)\n")),
+        (None, 0, (0, WELL)),  # a container of a release from before, or not that far yet
+        ("running since 2026-11-23T09:00:00Z", 0, (0, WELL + "data model: running since 2026-11-23T09:00:00Z\n")),
+        (
+            "failed 2: w conflict (person.x: is TEXT here)",
+            0,
+            (0, WELL + "data model: failed 2: w conflict (person.x: is TEXT here)\n"),
+        ),
         ("matched: 1 workspace(s)", 7, (1, "")),
     ],
 )
@@ -142,10 +149,9 @@ def test_servers_health_check_tells_of_the_data_model_and_goes_by_the_server_alo
     compose = yaml.safe_load(stack.compose_file(settings(), IMAGES, SECRETS))
     kind, script = compose["services"]["server"]["healthcheck"]["test"]
     assert kind == "CMD-SHELL"
-    for name, does in {"curl": f"""echo '{{"status":"ok"}}'; exit {curl}""", "psql": "echo 1"}.items():
-        program = tmp_path / name
-        program.write_text(f"#!/bin/sh\n{does if curl == 0 else 'exit 7'}\n")
-        program.chmod(0o755)
+    program = tmp_path / "curl"
+    program.write_text(f"#!/bin/sh\nprintf '%s\\n' '{WELL.strip()}'\n" if curl == 0 else f"#!/bin/sh\nexit {curl}\n")
+    program.chmod(0o755)
     if line is not None:
         (tmp_path / "twentyops-data-model").write_text(line + "\n")
     done = subprocess.run(
@@ -275,6 +281,22 @@ def test_docker_does_not_start_without_the_packet_filter() -> None:
     unit = firewall.unit({"egress.nft": ""})
     assert "Before=network-pre.target docker.service" in unit
     assert "ExecStop" not in unit, "a stopped unit leaves the rules"
+
+
+def test_places_follow_the_servers_memory_and_who_waits_is_told_with_the_remedy() -> None:
+    assert settings().most_tenants == 20
+    assert settings(SERVER_MEMORY_MB="4096").most_tenants == 88
+    assert settings(MAX_TENANTS="3").most_tenants == 3
+    files = stack.env_files(settings(MAX_TENANTS="3", PROVISIONING_CONCURRENCY="2"), SECRETS)
+    assert files["tenant-manager"]["MAX_TENANTS"] == "3"
+    assert files["tenant-manager"]["PROVISIONING"] == files["server"]["TWENTYOPS_PROVISIONING_CONCURRENCY"] == "2"
+    assert stack.occupied('{"most": 20, "used": 4, "suspended": 1, "waiting": {}}') == [
+        "tenants        4 in use of 20, 1 suspended"
+    ]
+    assert (
+        "2 wait (no-room): raise MAX_TENANTS"
+        in stack.occupied('{"most": 3, "used": 3, "suspended": 0, "waiting": {"no-room": 2}}')[1]
+    )
 
 
 def test_a_crowded_container_is_told_with_the_setting_to_raise() -> None:

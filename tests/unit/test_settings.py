@@ -115,6 +115,19 @@ def test_contradictions_are_refused() -> None:
     assert "DROPLET_SSH_KEY" in refusal({"DROPLET_SSH_KEY": "/nowhere/id_ed25519"})
 
 
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [("local", "every secret of the server"), ("LAMBDA", "packages inside our server"), ("docker", "knows no such type")],
+)
+def test_tenants_code_is_refused_with_the_reason(value: str, reason: str) -> None:
+    assert reason in refusal({"SERVERLESS_TYPE": value})["SERVERLESS_TYPE"]
+
+
+def test_tenants_code_is_off_unless_said_and_when_said() -> None:
+    for given_type in (GOOD, {**GOOD, "SERVERLESS_TYPE": "DISABLED"}, {**GOOD, "SERVERLESS_TYPE": "disabled"}):
+        assert load(given_type).serverless_type == "disabled"
+
+
 @pytest.mark.parametrize("name", ["CLERK_PROXY_URL", "CLERK_JS_URL", "CLERK_API_URL", "CLERK_JWKS_URL", "CLERK_ISSUER"])
 def test_settings_of_a_rehearsal_are_refused_elsewhere(name: str) -> None:
     value: dict[str, str | None] = {name: "http://10.77.0.1:4400"}
