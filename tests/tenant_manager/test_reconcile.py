@@ -137,7 +137,7 @@ def test_it_runs_on_its_clock_and_health_and_metrics_tell(world: World) -> None:
 
 def test_migrating_twice_and_at_once_is_one_migration(world: World) -> None:
     assert world.command("migrate").returncode == 0
-    assert [row["version_num"] for row in world.rows("SELECT version_num FROM alembic_version")] == ["0001"]
+    assert [row["version_num"] for row in world.rows("SELECT version_num FROM alembic_version")] == ["0002"]
 
 
 def test_clerks_rate_limit_is_waited_for(world: World) -> None:

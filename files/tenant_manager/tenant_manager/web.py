@@ -31,7 +31,8 @@ BATCH = 200
 COMMIT_WITHIN = 10.0  # Svix waits 15 s
 MESSAGE_ID = re.compile(r"[A-Za-z0-9_.\-]{1,128}")
 TYPE = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
-IDS = {"org_": re.compile(r"org_[A-Za-z0-9]{4,64}"), "user_": re.compile(r"user_[A-Za-z0-9]{4,64}")}
+IDS = {prefix: re.compile(prefix + r"[A-Za-z0-9]{4,64}") for prefix in ("org_", "user_", "sess_")}
+SESSION_ENDS = ("session.ended", "session.removed", "session.revoked")
 
 
 class Bad(Exception):
@@ -72,7 +73,7 @@ def signature(part: str) -> bool:
 
 
 def target_of(kind: str, data: Any) -> str | None:
-    """Where to look because of an event: an organisation or a person. Raises Bad(422) when a known type names none."""
+    """Where to look because of an event: an organisation, a person or a session. Raises Bad(422) when a known type names none."""
     if kind == SELF_TEST:
         return SELF_TEST
     match kind.split(".")[0]:
@@ -80,6 +81,8 @@ def target_of(kind: str, data: Any) -> str | None:
             found, prefix = data.get("id"), "org_" if what == "organization" else "user_"
         case "organizationMembership":
             found, prefix = (data.get("organization") or {}).get("id"), "org_"
+        case "session" if kind in SESSION_ENDS:
+            found, prefix = data.get("id"), "sess_"
         case _:
             return None
     if not isinstance(found, str) or not IDS[prefix].fullmatch(found):
