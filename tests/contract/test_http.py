@@ -72,7 +72,9 @@ def test_page_names_the_server_address_between_the_markers(target: Target) -> No
         assert settings["REACT_APP_SERVER_BASE_URL"] == target.url
     script = re.search(r"<script[^>]*>(.*?)</script>", blocks[0], re.DOTALL)
     assert script
-    assert csp.script_hash(script[1]) == csp.config_script_hash(settings["REACT_APP_SERVER_BASE_URL"]), "the page's policy refuses it"
+    assert csp.script_hash(script[1]) == csp.config_script_hash(settings["REACT_APP_SERVER_BASE_URL"]), (
+        "the page's policy refuses it"
+    )
 
 
 def test_page_loads_a_script_that_is_there(target: Target) -> None:
