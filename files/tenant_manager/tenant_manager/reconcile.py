@@ -87,9 +87,7 @@ class Reconciler:
             )
             return report
         if not dry:
-            for user_id in standings:
-                await self.store.defer(user_id)  # read again under the person's lock
-            await self._repair(list(differing), Budget(allowed), report)
+            await self._repair([*standings, *differing], Budget(allowed), report)
         return report
 
     async def _people(self, members: dict[str, dict[str, Member]]) -> dict[str, Person]:
@@ -123,7 +121,7 @@ class Reconciler:
         return why, len(leaving)
 
     async def _repair(self, targets: list[str], budget: Budget, report: Json) -> None:
-        """Each organisation is read from Clerk again under its lock: what was compared may be old by now."""
+        """Each organisation or person is read from Clerk again under its lock: what was compared may be old by now."""
         waiting = iter(targets)
 
         async def worker() -> None:
