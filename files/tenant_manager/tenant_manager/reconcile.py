@@ -137,6 +137,9 @@ class Reconciler:
                     report["repaired"].append(target)
                 except ManagerError as error:
                     report["failed"][target] = str(error)
+                except Exception as error:  # of one organisation: it must not end the run for the others
+                    LOG.exception("not reconciled", extra={"target": target})
+                    report["failed"][target] = f"{type(error).__name__}: {error}"
 
         async with asyncio.TaskGroup() as group:
             for _ in range(self.settings.workers):
