@@ -143,7 +143,9 @@ def test_login_reaches_its_host_and_stands_nowhere_else(tmp_path: Path, monkeypa
         thread.start()
         try:
             with pytest.raises(source.SourceError) as caught:
-                source.find(settings(TWENTY_SOURCE=f"http://robot:s3cret%40x@127.0.0.1:{host.server_port}/r.git", TWENTY_REF="main"))
+                source.find(
+                    settings(TWENTY_SOURCE=f"http://robot:s3cret%40x@127.0.0.1:{host.server_port}/r.git", TWENTY_REF="main")
+                )
         finally:
             host.shutdown()
             thread.join()
@@ -157,7 +159,11 @@ def test_login_is_taken_out_of_addresses_that_git_asks_by_http() -> None:
     assert source.split_login("https://github.com/twentyhq/twenty.git") == ("https://github.com/twentyhq/twenty.git", {})
     assert source.split_login("git@github.com:twentyhq/twenty.git")[1] == {}
     address, environ = source.split_login("https://TOKEN@git.example/r.git")
-    assert (address, environ["TWENTYOPS_GIT_USER"], environ["TWENTYOPS_GIT_PASSWORD"]) == ("https://git.example/r.git", "TOKEN", "")
+    assert (address, environ["TWENTYOPS_GIT_USER"], environ["TWENTYOPS_GIT_PASSWORD"]) == (
+        "https://git.example/r.git",
+        "TOKEN",
+        "",
+    )
     found = source.Source(address, "", "c", None, environ)
     assert "TOKEN" not in repr(found)
     with pytest.raises(source.SourceError, match="control character"):
