@@ -8,6 +8,7 @@ import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from typing import ClassVar
 
 import pytest
@@ -136,7 +137,12 @@ def test_login_reaches_its_host_and_stands_nowhere_else(tmp_path: Path, monkeypa
     GitHost.logins.clear()
     arguments: list[str] = []
     real = subprocess.run
-    monkeypatch.setattr(subprocess, "run", lambda argv, **more: (arguments.extend(argv), real(argv, **more))[1])
+
+    def noted(argv: list[str], **more: Any) -> Any:
+        arguments.extend(argv)
+        return real(argv, **more)
+
+    monkeypatch.setattr(subprocess, "run", noted)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
     with ThreadingHTTPServer(("127.0.0.1", 0), GitHost) as host:
         thread = threading.Thread(target=host.serve_forever)
