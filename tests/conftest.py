@@ -31,5 +31,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--twenty-redis-url", help="contract: its Redis, for the tests that hand the worker a job")
     parser.addoption("--internal-secret", default="", help="tenants: its TWENTYOPS_INTERNAL_SECRET")
     parser.addoption(
+        "--egress-allowed",
+        default="",
+        help="tenants: an address of this machine that the server's TWENTYOPS_EGRESS_ALLOW opens (natively 127.0.0.2), for redirects",
+    )
+    parser.addoption(
         "--lab", default="", help="rehearsal: name of a lab that is up, used as it is and left up; empty: one of its own"
     )
