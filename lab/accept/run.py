@@ -149,7 +149,7 @@ def accept(
     for suite in sorted(missing, key=lambda suite: sorted(suite.sizes.items())):
         try:
             found[suite.name] = result = ask(suite, place, shelf, say, watch)
-        except Interrupted:
+        except (Interrupted, KeyboardInterrupt):
             code = INTERRUPTED
             say("stopped; the same command goes on with the suites that are missing")
             break

@@ -24,6 +24,8 @@ class Place(Protocol):
     ssh: tuple[str, ...]
     """Command up to the droplet's name."""
     ssh_config: Path
+    gateway: str
+    """Address of this machine in the lab's network."""
 
     def door(self, service: str, port: int, project: str = "twenty") -> str:
         """Address on this machine that leads to a container's port: ``127.0.0.1:12345``."""
@@ -63,7 +65,8 @@ class Suite:
     + tests: what pytest is given: paths below the project
     + options: gives pytest's further arguments for a deployment
     + variables: gives what is added to the environment of the tests
-    + sizes: settings of the deployment that differ from the defaults, with the reason in ``why_larger``
+    + sizes: limits of the deployment that differ from the defaults, with the reason in ``why_larger``
+    + settings: gives further settings that differ, from the lab's own and its gateway's address (this machine, seen from the lab)
     + fresh: the CRM must be emptied first, unless it is empty
     + deploys: the suite deploys by itself, or changes what is deployed: only for a lab of our own
     + left_out: tests that do not ask the server (``make test`` runs them): they are not counted at all
@@ -76,6 +79,7 @@ class Suite:
     variables: Callable[[Place], dict[str, str]] = field(default=lambda _: {}, repr=False)
     sizes: Mapping[str, str] = field(default_factory=dict)
     why_larger: str = ""
+    settings: Callable[[Mapping[str, str], str], dict[str, str]] = field(default=lambda _values, _gateway: {}, repr=False)
     fresh: bool = False
     deploys: bool = False
     allowed: tuple[Allowed, ...] = ()
@@ -115,7 +119,12 @@ def _tenants(place: Place) -> list[str]:
 
 
 def _as_people(place: Place) -> list[str]:
-    return [*_tenants(place), f"--clerk-admin={place.clerk()['admin']}"]
+    return [*_tenants(place), f"--clerk-admin={place.clerk()['admin']}", f"--egress-allowed={place.gateway}"]
+
+
+def _attackers_server(values: Mapping[str, str], gateway: str) -> dict[str, str]:
+    """tests/tenants plays a server on the internet, on any port of this machine: the deployment may ask it."""
+    return {"EGRESS_ALLOW": ",".join(filter(None, (values.get("EGRESS_ALLOW"), gateway)))}
 
 
 def _browser(place: Place) -> list[str]:
@@ -213,6 +222,7 @@ SUITES = (
         _clerk_variables,
         sizes=PLENTY,
         why_larger="makes more workspaces than the default sizes have room for (about 20)",
+        settings=_attackers_server,
         fresh=True,
         allowed=(SUBDOMAINS,),
     ),

@@ -72,6 +72,7 @@ class FakePlace:
 
     name, public_url, ssh_config = "fake", "http://fake.test", Path("/dev/null")
     ssh: tuple[str, ...] = ("ssh", "fake")
+    gateway = "10.77.9.1"
 
     def __init__(self, directory: Path) -> None:
         self.directory, self.release = directory, "r1"
@@ -547,7 +548,7 @@ def test_each_suite_is_whole(suite: Suite, tmp_path: Path) -> None:
     from twentyops.settings import NAMES
 
     assert bool(suite.sizes) == bool(suite.why_larger)
-    assert set(suite.sizes) <= set(NAMES)
+    assert set(suite.sizes) | set(suite.settings({}, "10.77.9.1")) <= set(NAMES)
     argv = run.command(suite, FakePlace(tmp_path))
     assert all(isinstance(word, str) for word in argv)
     environ = run.environment(suite, FakePlace(tmp_path), tmp_path / "record")
