@@ -38,7 +38,7 @@ def page_policy(settings: Settings) -> str:
         "img-src": ["'self'", "data:", "blob:", CLERK_IMAGES],
         "font-src": ["'self'", "data:"],
         "media-src": ["'self'", "blob:"],
-        "connect-src": ["'self'", "blob:", *clerk],
+        "connect-src": ["'self'", "blob:", "data:", *clerk],
         "worker-src": ["'self'", "blob:"],
         "frame-src": [TURNSTILE],
         "object-src": ["'none'"],

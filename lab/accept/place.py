@@ -250,6 +250,16 @@ class Deployment:
         told = self.lab.clerk.state()
         return {"admin": told.admin, "admin_token": told.admin_token}
 
+    def tree(self) -> Path:
+        assert self.plan is not None  # noqa: S101
+        return self.plan.twenty.context()
+
+    def builder(self) -> tuple[str, ...]:
+        return (*self.ssh[:-1], self.lab.builder.name)
+
+    def contexts(self) -> Mapping[str, str]:
+        return settings.build_contexts(self.lab.images)
+
     def bare(self) -> Mapping[str, str]:
         if self._bare is None:
             self.say("starting a second server without Clerk, with a database of its own")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,15 @@ class Place(Protocol):
 
     def clerk(self) -> Mapping[str, str]:
         """``{admin, admin_token}`` of the lab's Clerk."""
+
+    def tree(self) -> Path:
+        """The patched tree that was built, on this machine."""
+
+    def builder(self) -> tuple[str, ...]:
+        """Command up to the builder's name."""
+
+    def contexts(self) -> Mapping[str, str]:
+        """Images that upstream's Dockerfile names, and where this lab has them."""
 
     def bare(self) -> Mapping[str, str]:
         """A second server of the same image without Clerk and with an empty database of its own: ``{url, redis_url, app_secret}``."""
@@ -141,8 +151,16 @@ def _contract(place: Place) -> list[str]:
 
 
 def _both(place: Place) -> list[str]:
-    """Everything that a suite may ask for: its own conftest takes what it needs."""
-    return [*_tenants(place), f"--public-url={place.public_url}", "--clerk=lab", f"--lab={place.name}"]
+    """The server directly and through its lab: its own conftest takes what it needs."""
+    return [*_tenants(place), f"--public-url={place.public_url}", f"--clerk={place.clerk()['admin']}", f"--lab={place.name}"]
+
+
+def _upstream(place: Place) -> list[str]:
+    return [
+        f"--upstream-tree={place.tree()}",
+        f"--upstream-builder={shlex.join(place.builder())}",
+        f"--upstream-contexts={json.dumps(dict(place.contexts()))}",
+    ]
 
 
 SUBDOMAINS = Allowed(
@@ -205,9 +223,7 @@ SUITES = (
         _clerk_variables,
         fresh=True,
         deploys=True,
-        allowed=(
-            Allowed("fifty", "fifty organisations need more memory than the default sizes: python -m lab accept --suite fifty"),
-        ),
+        allowed=(Allowed("fifty", "fifty organisations have a suite of their own, with more memory: fifty"),),
     ),
     Suite(
         "data-model",
@@ -231,11 +247,29 @@ SUITES = (
         allowed=(SUBDOMAINS,),
     ),
     Suite(
+        "fifty",
+        "fifty organisations at once, and what each costs",
+        ("tests/burst",),
+        lambda place: [*_both(place), "--fifty", "-k", "fifty"],
+        _clerk_variables,
+        sizes=PLENTY,
+        why_larger="fifty workspaces do not fit the default sizes",
+        fresh=True,
+        deploys=True,
+    ),
+    Suite(
         "outside",
         "floods and slow clients from outside; Docker and the network while they last",
         ("tests/outside",),
         _both,
         _clerk_variables,
+        deploys=True,
+    ),
+    Suite(
+        "upstream",
+        "upstream's own unit tests around what the patchset touches, in the lab's builder",
+        ("tests/upstream",),
+        _upstream,
         deploys=True,
     ),
 )

@@ -434,7 +434,7 @@ def test_docker_from_its_own_repository() -> None:
     recipe = distributions.docker_recipe("ubuntu", "24.04", "noble", "docker", "https://docker.example/linux", "", "arm64")
     assert "docker-compose-plugin" in recipe.packages
     assert recipe.sources["sources.list.d/docker.list"].startswith(
-        "deb [arch=arm64 signed-by=/etc/apt/keyrings/docker.asc] https://docker.example/linux/ubuntu noble"
+        "deb [arch=arm64 signed-by=/etc/apt/keyrings/docker-9dc858229fc7dd38854ae2d88d81803c0ebfcd88.asc] https://docker.example/linux/ubuntu noble"
     )
     assert recipe.key_url == "https://docker.example/linux/ubuntu/gpg"
 

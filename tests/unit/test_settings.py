@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ GOOD = {
 }
 
 
-def refusal(values: dict[str, str | None]) -> dict[str, str]:
+def refusal(values: Mapping[str, str | None]) -> dict[str, str]:
     """``{setting: remedy}`` of the refusal of GOOD with some values changed (``None``: left out)."""
     environ = {k: v for k, v in {**GOOD, **values}.items() if v is not None}
     with pytest.raises(Refused) as caught:
