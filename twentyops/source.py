@@ -20,7 +20,9 @@ from twentyops.settings import Settings
 DOCKERFILE = "packages/twenty-docker/twenty/Dockerfile"
 
 
-CREDENTIALS = '!f() { test "$1" = get && printf "username=%s\\npassword=%s\\n" "$TWENTYOPS_GIT_USER" "$TWENTYOPS_GIT_PASSWORD"; }; f'
+CREDENTIALS = (
+    '!f() { test "$1" = get && printf "username=%s\\npassword=%s\\n" "$TWENTYOPS_GIT_USER" "$TWENTYOPS_GIT_PASSWORD"; }; f'
+)
 
 
 class SourceError(Exception):
@@ -158,10 +160,32 @@ def fetch(source: Source) -> None:
         _git(source.repository, "init", "--quiet", "--bare", ".")
     if _git(source.repository, "cat-file", "-t", source.commit, check=False) != "commit":
         try:
-            _git(source.repository, "fetch", "--quiet", "--depth", "1", "--", source.location, source.commit, environ=source.login, timeout=1800)
+            _git(
+                source.repository,
+                "fetch",
+                "--quiet",
+                "--depth",
+                "1",
+                "--",
+                source.location,
+                source.commit,
+                environ=source.login,
+                timeout=1800,
+            )
         except subprocess.CalledProcessError:
             # some servers hand out refs only
-            _git(source.repository, "fetch", "--quiet", "--depth", "1", "--", source.location, source.ref, environ=source.login, timeout=1800)
+            _git(
+                source.repository,
+                "fetch",
+                "--quiet",
+                "--depth",
+                "1",
+                "--",
+                source.location,
+                source.ref,
+                environ=source.login,
+                timeout=1800,
+            )
 
 
 def patched_tree(source: Source, content_hash: str) -> Path:

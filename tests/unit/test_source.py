@@ -8,7 +8,7 @@ import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -136,14 +136,21 @@ def test_login_reaches_its_host_and_stands_nowhere_else(tmp_path: Path, monkeypa
     GitHost.logins.clear()
     arguments: list[str] = []
     real = subprocess.run
-    monkeypatch.setattr(subprocess, "run", lambda argv, **more: (arguments.extend(argv), real(argv, **more))[1])
+
+    def recorded(argv: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
+        arguments.extend(argv)
+        return real(argv, **more)
+
+    monkeypatch.setattr(subprocess, "run", recorded)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
     with ThreadingHTTPServer(("127.0.0.1", 0), GitHost) as host:
         thread = threading.Thread(target=host.serve_forever)
         thread.start()
         try:
             with pytest.raises(source.SourceError) as caught:
-                source.find(settings(TWENTY_SOURCE=f"http://robot:s3cret%40x@127.0.0.1:{host.server_port}/r.git", TWENTY_REF="main"))
+                source.find(
+                    settings(TWENTY_SOURCE=f"http://robot:s3cret%40x@127.0.0.1:{host.server_port}/r.git", TWENTY_REF="main")
+                )
         finally:
             host.shutdown()
             thread.join()
@@ -157,7 +164,11 @@ def test_login_is_taken_out_of_addresses_that_git_asks_by_http() -> None:
     assert source.split_login("https://github.com/twentyhq/twenty.git") == ("https://github.com/twentyhq/twenty.git", {})
     assert source.split_login("git@github.com:twentyhq/twenty.git")[1] == {}
     address, environ = source.split_login("https://TOKEN@git.example/r.git")
-    assert (address, environ["TWENTYOPS_GIT_USER"], environ["TWENTYOPS_GIT_PASSWORD"]) == ("https://git.example/r.git", "TOKEN", "")
+    assert (address, environ["TWENTYOPS_GIT_USER"], environ["TWENTYOPS_GIT_PASSWORD"]) == (
+        "https://git.example/r.git",
+        "TOKEN",
+        "",
+    )
     found = source.Source(address, "", "c", None, environ)
     assert "TOKEN" not in repr(found)
     with pytest.raises(source.SourceError, match="control character"):
