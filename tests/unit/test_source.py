@@ -137,11 +137,11 @@ def test_login_reaches_its_host_and_stands_nowhere_else(tmp_path: Path, monkeypa
     arguments: list[str] = []
     real = subprocess.run
 
-    def recorded(argv: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
+    def noted(argv: list[str], **more: Any) -> Any:
         arguments.extend(argv)
         return real(argv, **more)
 
-    monkeypatch.setattr(subprocess, "run", recorded)
+    monkeypatch.setattr(subprocess, "run", noted)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
     with ThreadingHTTPServer(("127.0.0.1", 0), GitHost) as host:
         thread = threading.Thread(target=host.serve_forever)
