@@ -24,6 +24,8 @@ class Place(Protocol):
     ssh: tuple[str, ...]
     """Command up to the droplet's name."""
     ssh_config: Path
+    gateway: str
+    """Address of this machine in the lab's network."""
 
     def door(self, service: str, port: int, project: str = "twenty") -> str:
         """Address on this machine that leads to a container's port: ``127.0.0.1:12345``."""
@@ -49,9 +51,10 @@ class Place(Protocol):
 
 @dataclass(frozen=True)
 class Allowed:
-    """Tests that may be skipped, ``test`` being a part of their id, and why no server of this run could have answered them."""
+    """Tests that may be skipped, ``what`` being a part of their id or of the reason that they give, and why no server of this run
+    could have answered them."""
 
-    test: str
+    what: str
     because: str
 
 
@@ -62,7 +65,8 @@ class Suite:
     + tests: what pytest is given: paths below the project
     + options: gives pytest's further arguments for a deployment
     + variables: gives what is added to the environment of the tests
-    + sizes: settings of the deployment that differ from the defaults, with the reason in ``why_larger``
+    + sizes: limits of the deployment that differ from the defaults, with the reason in ``why_larger``
+    + settings: gives further settings that differ, from the lab's own and its gateway's address (this machine, seen from the lab)
     + fresh: the CRM must be emptied first, unless it is empty
     + deploys: the suite deploys by itself, or changes what is deployed: only for a lab of our own
     + left_out: tests that do not ask the server (``make test`` runs them): they are not counted at all
@@ -75,6 +79,7 @@ class Suite:
     variables: Callable[[Place], dict[str, str]] = field(default=lambda _: {}, repr=False)
     sizes: Mapping[str, str] = field(default_factory=dict)
     why_larger: str = ""
+    settings: Callable[[Mapping[str, str], str], dict[str, str]] = field(default=lambda _values, _gateway: {}, repr=False)
     fresh: bool = False
     deploys: bool = False
     allowed: tuple[Allowed, ...] = ()
@@ -111,6 +116,15 @@ def _tenants(place: Place) -> list[str]:
         f"--internal-secret={place.secret('internal_secret')}",
         f"--twenty-app-secret={place.secret('app_secret')}",
     ]
+
+
+def _as_people(place: Place) -> list[str]:
+    return [*_tenants(place), f"--clerk-admin={place.clerk()['admin']}", f"--egress-allowed={place.gateway}"]
+
+
+def _attackers_server(values: Mapping[str, str], gateway: str) -> dict[str, str]:
+    """tests/tenants plays a server on the internet, on any port of this machine: the deployment may ask it."""
+    return {"EGRESS_ALLOW": ",".join(filter(None, (values.get("EGRESS_ALLOW"), gateway)))}
 
 
 def _browser(place: Place) -> list[str]:
@@ -204,9 +218,13 @@ SUITES = (
         "tenants",
         "tenants stay apart; what is closed; sessions that end",
         ("tests/tenants",),
-        _tenants,
-        allowed=(SUBDOMAINS,),
+        _as_people,
+        _clerk_variables,
+        sizes=PLENTY,
+        why_larger="makes more workspaces than the default sizes have room for (about 20)",
+        settings=_attackers_server,
         fresh=True,
+        allowed=(SUBDOMAINS,),
     ),
     Suite(
         "webhooks",
@@ -223,7 +241,13 @@ SUITES = (
         _clerk_variables,
         fresh=True,
         deploys=True,
-        allowed=(Allowed("fifty", "fifty organisations have a suite of their own, with more memory: fifty"),),
+        allowed=(
+            Allowed("--fifty", "fifty organisations have a suite of their own, with more memory: fifty"),
+            Allowed(
+                "--server-pid-file", "looks at a process on this machine; the same is asked of the lab by tests/burst/test_lab.py"
+            ),
+            Allowed("--twenty-database-url", "holds a table of a database on this machine; test_lab.py does so in the lab"),
+        ),
     ),
     Suite(
         "data-model",

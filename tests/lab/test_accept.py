@@ -72,6 +72,7 @@ class FakePlace:
 
     name, public_url, ssh_config = "fake", "http://fake.test", Path("/dev/null")
     ssh: tuple[str, ...] = ("ssh", "fake")
+    gateway = "10.77.9.1"
 
     def __init__(self, directory: Path) -> None:
         self.directory, self.release = directory, "r1"
@@ -179,7 +180,7 @@ def test_what_does_not_count_as_shown_is_1_and_says_why(
 
 
 def test_failures_and_skips_are_listed_with_their_reasons(house: House, capfd: pytest.CaptureFixture[str]) -> None:
-    allowed = (Allowed("subdomains", "the lab has one address"),)
+    allowed = (Allowed("another mode", "the lab has one address"),)
     assert house.accept(house.suite("skips", SKIPPING, allowed=allowed)) == 0
     assert "asks another mode (the lab has one address)" in capfd.readouterr().out
     assert house.accept(house.suite("fails", FAILING)) == 1
@@ -547,7 +548,7 @@ def test_each_suite_is_whole(suite: Suite, tmp_path: Path) -> None:
     from twentyops.settings import NAMES
 
     assert bool(suite.sizes) == bool(suite.why_larger)
-    assert set(suite.sizes) <= set(NAMES)
+    assert set(suite.sizes) | set(suite.settings({}, "10.77.9.1")) <= set(NAMES)
     argv = run.command(suite, FakePlace(tmp_path))
     assert all(isinstance(word, str) for word in argv)
     environ = run.environment(suite, FakePlace(tmp_path), tmp_path / "record")
