@@ -21,7 +21,7 @@ DOCKER = "packages/twenty-docker/twenty"
 
 # Ours, in the shape of Twenty's: same paths, same stage, same entrypoint function.
 MINI: dict[str, str] = {
-    "package.json": '{"twentyops": {"unpatched": ["packages/twenty-front", "packages/twenty-server", "package.json", "yarn.lock"]}}',
+    "package.json": '{"twentyops": {"unpatched": ["packages/twenty-front", "packages/twenty-server", "packages/twenty-shared", "packages/twenty-ui", "package.json", "yarn.lock"]}}',
     f"{DOCKER}/Dockerfile": (
         "FROM node:24-alpine AS common-deps\nRUN yarn && make\n\n"
         "FROM node:24-alpine AS twenty\n"
@@ -75,7 +75,7 @@ def test_image_gets_the_scripts_late_and_the_label_last(tmp_path: Path, later: s
     before = MINI[name].splitlines()
     lines = text.removesuffix(later).splitlines()
     assert [line for line in lines[:-3] if line not in before] == [
-        line for line in lines[:-3] if "cache" in line or "chown" in line
+        line for line in lines[:-3] if "cache" in line or "chown" in line or "dist/front" in line
     ]
     copy, argument, label = lines[-3:]
     assert copy.startswith("COPY --chmod=0755 ")
