@@ -124,7 +124,7 @@ def _as_people(place: Place) -> list[str]:
 
 def _attackers_server(values: Mapping[str, str], gateway: str) -> dict[str, str]:
     """tests/tenants plays a server on the internet, on any port of this machine: the deployment may ask it."""
-    return {"EGRESS_ALLOW": ",".join(filter(None, (values.get("EGRESS_ALLOW"), gateway)))}
+    return {"TENANT_EGRESS_ALLOW": ",".join(filter(None, (values.get("TENANT_EGRESS_ALLOW"), gateway)))}
 
 
 def _browser(place: Place) -> list[str]:

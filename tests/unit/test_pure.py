@@ -277,6 +277,16 @@ def test_the_packet_filter_is_one_table_that_replaces_itself_and_flushes_nothing
     assert "ip daddr 10.0.0.5/32 tcp dport 587 accept" in firewall.egress(settings(EGRESS_ALLOW="10.0.0.5:587"), [])
 
 
+def test_what_is_opened_for_the_server_is_not_opened_for_tenants() -> None:
+    given = settings(EGRESS_ALLOW="10.0.0.5:587", TENANT_EGRESS_ALLOW="10.0.9.0/24:443,10.0.9.0/24:8443")
+    rules, variables = firewall.egress(given, []), stack.env_files(given, SECRETS)
+    for line in ("ip daddr 10.0.0.5/32 tcp dport 587 accept", "ip daddr 10.0.9.0/24 tcp dport 443 accept"):
+        assert line in rules
+    for service in ("server", "worker"):
+        assert variables[service]["TWENTYOPS_EGRESS_ALLOW"] == "10.0.9.0/24"
+    assert "TWENTYOPS_EGRESS_ALLOW" not in stack.env_files(settings(EGRESS_ALLOW="10.0.0.5"), SECRETS)["server"]
+
+
 def test_docker_does_not_start_without_the_packet_filter() -> None:
     assert f"Requires={firewall.UNIT}" in firewall.DOCKER_DROP_IN
     unit = firewall.unit({"egress.nft": ""})
