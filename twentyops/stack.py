@@ -157,6 +157,8 @@ def env_files(settings: Settings, secrets: Mapping[str, str]) -> dict[str, dict[
         # npx, yarn and tsx write below their home
         "migrate": twenty | {"HOME": "/tmp", "NODE_OPTIONS": _heap(MIGRATE_MEMORY_MB)},  # noqa: S108 - the container's own
         "tenant-manager": _tenant_manager(s, secrets),
+        # garbage is collected harder before the limit is near: a crowd's connections leave much of it behind
+        "caddy": {"GOMEMLIMIT": f"{int(s.caddy_memory_mb * 0.85)}MiB"},
     }
 
 
