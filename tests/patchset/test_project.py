@@ -170,6 +170,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path, patched: Path) -> Worl
         (tmp_path / name).write_text(text.replace("/app/", f"{tmp_path}/"))
     start = "scripts/twentyops-data-model-start.sh"
     write_tree(tmp_path, {start: (patched / "packages/twenty-server" / start).read_text()})
+    write_tree(tmp_path, {"packages/twenty-server/dist/front.index.html": "<html></html>"})
     for name in ("node", "yarn"):
         write_tree(tmp_path, {f"bin/{name}*": FAKE})
     (tmp_path / "tmp").mkdir()
