@@ -8,7 +8,7 @@ from pyinfra import host
 from pyinfra.api import deploy
 from pyinfra.operations import files, systemd
 
-from twentyops import distributions, facts, operations, plan
+from twentyops import distributions, facts, firewall, operations, plan
 from twentyops.deploying import is_deploy_file
 
 DAEMON = {
@@ -35,6 +35,8 @@ def droplet() -> None:
         # a container shares the outer machine's clock and swap, and may set neither
         systemd.service(name="Time from the network", service="systemd-timesyncd", running=True, enabled=True)
         operations.swap_file(name="Swap", path="/swapfile", size_mb=distributions.swap_mb(state["memory_mb"]))
+    operations.installed_packages(name="Packet filter's tools", packages=firewall.PACKAGES)
+    operations.packet_filter(name="Packet filter", files=firewall.files(plan.current().settings, state["name_servers"]))
     _docker(state, DAEMON)
 
 
@@ -76,6 +78,8 @@ def _docker(state: dict[str, Any], daemon: dict[str, Any]) -> None:
         state["os"], state["os_version"], state["codename"], settings.docker_packages, settings.docker_apt_url,
         state["mirror"], state["architecture"],
     )  # fmt: skip
+    if recipe.key_url:
+        operations.installed_packages(name="gpg, to compare the key of Docker's repository", packages=("gpg",))
     operations.apt_sources(name="Where Docker comes from", files=recipe.sources, key_url=recipe.key_url)
     operations.installed_packages(name="Docker Engine, Compose, buildx", packages=recipe.packages)
     if settings.registry_ca_file:

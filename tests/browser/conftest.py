@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from lab import Lab, host
 from lab.clerk.control import Control
+from tests.browser import policy
 from tests.browser.people import Cast, Person
 from tests.browser.tenants import Direct, Tenants, ThroughSsh
 
@@ -74,12 +75,14 @@ def picture(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
 
 @pytest.fixture
 def page(browser: Browser, picture: Callable[[Page, str], None]) -> Iterator[Page]:
-    """A fresh browser profile; its last picture is kept under the test's name."""
+    """A fresh browser profile; its last picture is kept under the test's name. The page may try nothing that its policy refuses."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
+    violations = policy.watch(context)
     opened = context.new_page()
     yield opened
     picture(opened, "")
     context.close()
+    assert violations == []
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +146,8 @@ def cast(clerk: Control, tenants: Tenants) -> Iterator[Cast]:
 def somebody(
     browser: Browser, public_url: str, cast: Cast, picture: Callable[[Page, str], None]
 ) -> Iterator[Callable[..., Person]]:
-    """A person at a browser of their own; at the end nothing may have failed in it, and its last picture is kept."""
+    """A person at a browser of their own; at the end nothing may have failed in it or have been refused by the page's policy, and its
+    last picture is kept."""
     people: list[Person] = []
 
     def sit_down(**options: object) -> Person:
@@ -156,3 +160,4 @@ def somebody(
         person.leave()
     for person in people:
         assert person.errors == []
+        assert person.violations == []

@@ -16,6 +16,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from lab.clerk.control import Control
 from lab.command import wait_until
+from tests.browser import policy
 from tests.browser.tenants import Tenants
 
 SECONDS = 60_000
@@ -109,6 +110,7 @@ class Person:
         self.errors: list[str] = []
         self.seen: list[str] = []
         self.context: BrowserContext = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+        self.violations = policy.watch(self.context)
         self.context.expose_function("tellSeen", lambda what: self.seen.append(str(what)))
         self.context.add_init_script(WATCH)
         self.context.on("response", self._answered)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.contract.conftest import Target
+from twentyops import csp
 
 BLOCK = re.compile(r"<!-- BEGIN: Twenty Config -->(.*?)<!-- END: Twenty Config -->", re.DOTALL)
 
@@ -69,6 +70,11 @@ def test_page_names_the_server_address_between_the_markers(target: Target) -> No
     assert urlsplit(settings["REACT_APP_SERVER_BASE_URL"]).hostname
     if target.standin:
         assert settings["REACT_APP_SERVER_BASE_URL"] == target.url
+    script = re.search(r"<script[^>]*>(.*?)</script>", blocks[0], re.DOTALL)
+    assert script
+    assert csp.script_hash(script[1]) == csp.config_script_hash(settings["REACT_APP_SERVER_BASE_URL"]), (
+        "the page's policy refuses it"
+    )
 
 
 def test_page_loads_a_script_that_is_there(target: Target) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -21,7 +22,8 @@ DOCKER = "packages/twenty-docker/twenty"
 
 # Ours, in the shape of Twenty's: same paths, same stage, same entrypoint function.
 MINI: dict[str, str] = {
-    "package.json": '{"twentyops": {"unpatched": ["packages/twenty-front", "packages/twenty-server", "package.json", "yarn.lock"]}}',
+    # what the stand-in leaves out is left out here too
+    "package.json": json.dumps({"twentyops": json.loads((STANDIN / "package.json").read_text())["twentyops"]}),
     f"{DOCKER}/Dockerfile": (
         "FROM node:24-alpine AS common-deps\nRUN yarn && make\n\n"
         "FROM node:24-alpine AS twenty\n"

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from twentyops.csp import FILE_POLICY, script_hash
+
 
 def test_health(public: httpx.Client) -> None:
     answer = public.get("/healthz")
@@ -50,6 +52,31 @@ def test_page_is_served_and_knows_its_own_address(public: httpx.Client) -> None:
     told = re.search(r'REACT_APP_SERVER_BASE_URL"?\s*:\s*"([^"]*)"', answer.text)
     assert told, "the page carries no address of the server"
     assert told[1] == str(public.base_url).rstrip("/")
+
+
+def test_page_runs_under_a_policy_that_knows_its_inline_scripts(public: httpx.Client) -> None:
+    answer = public.get("/")
+    policy = dict(part.strip().partition(" ")[::2] for part in answer.headers["content-security-policy"].split(";"))
+    assert "'unsafe-inline'" not in policy["script-src"]
+    assert "'unsafe-eval'" not in policy["script-src"]
+    assert (policy["object-src"], policy["base-uri"]) == ("'none'", "'none'")
+    inline = re.findall(r"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", answer.text, re.DOTALL)
+    assert [text for text in inline if script_hash(text) not in policy["script-src"].split()] == []
+    assert re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=\"(?:https?:)?//[^\"]*", answer.text) == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/files/attachment/x/x.png", "/files/attachment/x/x.html", "/FILES/x", "//files/x", "/%66iles/x"]
+)
+def test_what_tenants_uploaded_is_served_as_data(public: httpx.Client, path: str) -> None:
+    origin = public.base_url
+    kind = http.client.HTTPSConnection if origin.scheme == "https" else http.client.HTTPConnection
+    with closing(kind(origin.host, origin.port, timeout=10)) as connection:  # httpx would tidy the path up
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        found = {name.lower(): value for name, value in answer.getheaders()}
+    assert (found["content-type"], found["content-disposition"]) == ("application/octet-stream", "attachment")
+    assert (found["content-security-policy"], found["x-content-type-options"]) == (FILE_POLICY, "nosniff")
 
 
 def test_client_config_is_json(public: httpx.Client) -> None:

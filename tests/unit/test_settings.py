@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ GOOD = {
 }
 
 
-def refusal(values: dict[str, str | None]) -> dict[str, str]:
+def refusal(values: Mapping[str, str | None]) -> dict[str, str]:
     """``{setting: remedy}`` of the refusal of GOOD with some values changed (``None``: left out)."""
     environ = {k: v for k, v in {**GOOD, **values}.items() if v is not None}
     with pytest.raises(Refused) as caught:
@@ -113,6 +114,19 @@ def test_contradictions_are_refused() -> None:
     assert "EMAIL_SMTP_HOST" in refusal({"EMAIL_DRIVER": "smtp", "EMAIL_FROM_ADDRESS": "crm@example.com"})
     assert "TWENTY_VERSION" in refusal({"TWENTY_VERSION": "latest"})
     assert "DROPLET_SSH_KEY" in refusal({"DROPLET_SSH_KEY": "/nowhere/id_ed25519"})
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [("local", "every secret of the server"), ("LAMBDA", "packages inside our server"), ("docker", "knows no such type")],
+)
+def test_tenants_code_is_refused_with_the_reason(value: str, reason: str) -> None:
+    assert reason in refusal({"SERVERLESS_TYPE": value})["SERVERLESS_TYPE"]
+
+
+def test_tenants_code_is_off_unless_said_and_when_said() -> None:
+    for given_type in (GOOD, {**GOOD, "SERVERLESS_TYPE": "DISABLED"}, {**GOOD, "SERVERLESS_TYPE": "disabled"}):
+        assert load(given_type).serverless_type == "disabled"
 
 
 @pytest.mark.parametrize("name", ["CLERK_PROXY_URL", "CLERK_JS_URL", "CLERK_API_URL", "CLERK_JWKS_URL", "CLERK_ISSUER"])
@@ -216,3 +230,43 @@ def test_no_text_breaks_the_publishable_key_check(text: str) -> None:
     except ValueError:
         return
     assert "." in host
+
+
+@pytest.mark.parametrize(
+    ("text", "targets"),
+    [
+        ("", []),
+        ("10.0.0.5:587, 10.0.8.0/24", ["10.0.0.5/32 587", "10.0.8.0/24 0"]),
+        ("[fd00::5]:443 fd00:1::/64", ["fd00:1::/64 0", "fd00::5/128 443"]),
+        ("192.168.0.1:443,192.168.0.1:443", ["192.168.0.1/32 443"]),
+    ],
+)
+def test_private_addresses_that_containers_may_reach(text: str, targets: list[str]) -> None:
+    assert [f"{t.network} {t.port}" for t in load({**GOOD, "EGRESS_ALLOW": text}).egress_allowed] == targets
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("smtp.example.com", "write 10.0.0.5:587"),
+        ("10.0.0.5/8", "has host bits set"),
+        ("10.0.0.5:70000", "ports are 1 to 65535"),
+        ("10.0.0.5:", "write 10.0.0.5:587"),
+        ("0.0.0.0/0", "no named address"),
+        ("::/0", "no named address"),
+        ("169.254.169.254", "stay closed"),
+        ("127.0.0.1:25", "stay closed"),
+        ("fe80::1", "stay closed"),
+    ],
+)
+def test_egress_that_is_no_named_address_is_refused(text: str, part: str) -> None:
+    assert part in refusal({"EGRESS_ALLOW": text})["EGRESS_ALLOW"]
+
+
+def test_a_private_relay_that_containers_may_not_reach_is_told_before_the_deploy() -> None:
+    mail = {"EMAIL_DRIVER": "smtp", "EMAIL_FROM_ADDRESS": "crm@example.com", "EMAIL_SMTP_HOST": "10.0.0.5"}
+    assert "add 10.0.0.5:587 to EGRESS_ALLOW" in refusal(mail)["EMAIL_SMTP_HOST"]
+    assert load({**GOOD, **mail, "EGRESS_ALLOW": "10.0.0.0/24:587"}).egress_allowed
+    s3 = {"STORAGE_TYPE": "s3", "STORAGE_S3_REGION": "r", "STORAGE_S3_NAME": "b", "STORAGE_S3_ENDPOINT": "http://[fd00::5]:9000"}
+    assert "add [fd00::5]:9000 to EGRESS_ALLOW" in refusal(s3)["STORAGE_S3_ENDPOINT"]
+    assert load({**GOOD, **s3, "STORAGE_S3_ENDPOINT": "https://s3.example.com"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -12,13 +13,17 @@ from tenant_manager.remote import NotThere, Remote
 PAGE = 500
 PEOPLE_PAGE = 100  # ids of people in one address
 READINGS = 5
+ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 T = TypeVar("T")
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Person:
-    """A user of Clerk's. ``email`` "" when there is none; ``updated_at`` in milliseconds, Clerk's clock."""
+    """A user of Clerk's. ``email`` "" when there is none; ``updated_at`` in milliseconds, Clerk's clock.
+
+    ``standing`` is good, banned, or locked (for a while, after too many wrong codes).
+    """
 
     user_id: str
     email: str
@@ -27,6 +32,7 @@ class Person:
     last_name: str
     image_url: str
     updated_at: int
+    standing: str = "good"
 
     def told(self) -> Json:
         """As Twenty's internal API takes it."""
@@ -38,6 +44,14 @@ class Person:
             "lastName": self.last_name,
         }
         return found | ({"imageUrl": self.image_url} if self.image_url.startswith("https://") else {})
+
+
+@dataclass(frozen=True)
+class Session:
+    """A sign-in. ``live``: Clerk still gives tokens for it."""
+
+    user_id: str
+    live: bool
 
 
 @dataclass(frozen=True)
@@ -59,22 +73,36 @@ class Member:
 
 
 def plain(text: object, limit: int = 255) -> str:
-    """Text without control characters, which no name has and Twenty refuses, and not longer than it takes."""
-    return "".join(c for c in str(text or "") if c >= " " and c != "\x7f").strip()[:limit]
+    """Text without control characters, which no name has and Twenty refuses, and not longer than it takes (in UTF-16 units)."""
+    found = "".join(c for c in str(text or "") if c >= " " and c != "\x7f" and not "\ud800" <= c <= "\udfff").strip()
+    return found.encode("utf-16-le")[: 2 * limit].decode("utf-16-le", "ignore").strip()
+
+
+def address(text: object) -> tuple[str, bool]:
+    """An e-mail address as it is compared, and whether it may stand for a person.
+
+    Only ASCII is folded. Where the whole of Unicode folds otherwise (U+212A, the Kelvin sign, becomes a plain k), the address
+    could pass for somebody else's, and counts as not verified.
+    """
+    found = str(text or "").strip()
+    folded = found.translate(ASCII_LOWER)
+    return folded, folded == found.lower()
 
 
 def person(found: Json) -> Person:
     primary = found.get("primary_email_address_id")
     emails = [e for e in found.get("email_addresses") or [] if e.get("id") == primary]
     verified = bool(emails) and (emails[0].get("verification") or {}).get("status") == "verified"
+    email, sound = address(emails[0]["email_address"] if emails else "")
     return Person(
         user_id=str(found["id"]),
-        email=str(emails[0]["email_address"]).strip().lower() if emails else "",
-        verified=verified,
+        email=email,
+        verified=verified and sound,
         first_name=plain(found.get("first_name")),
         last_name=plain(found.get("last_name")),
         image_url=str(found.get("image_url") or ""),
         updated_at=int(found.get("updated_at") or 0),
+        standing="banned" if found.get("banned") else "locked" if found.get("locked") else "good",
     )
 
 
@@ -113,6 +141,10 @@ class Clerk:
     async def user(self, user_id: str) -> Person | None:
         found = await self._one(f"/v1/users/{user_id}")
         return person(found) if found else None
+
+    async def session(self, session_id: str) -> Session | None:
+        found = await self._one(f"/v1/sessions/{session_id}")
+        return Session(str(found["user_id"]), found.get("status") in ("active", "pending")) if found else None
 
     async def members(self, organization_id: str) -> list[Member] | None:
         """All members; None when the organisation went meanwhile."""

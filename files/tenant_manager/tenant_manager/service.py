@@ -24,7 +24,7 @@ from tenant_manager.queue import Work
 from tenant_manager.reconcile import Reconciler
 from tenant_manager.remote import Remote
 from tenant_manager.settings import Settings
-from tenant_manager.store import Store
+from tenant_manager.store import Limits, Store
 from tenant_manager.twenty import Twenty
 
 LOG = logging.getLogger(__name__)
@@ -56,7 +56,8 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
     await store.open()
     try:
         one, other = Clerk(clerk), Twenty(twenty, settings.data_model_timeout)
-        converger = Converger(store, one, other, settings.data_model_revision)
+        limits = Limits(settings.max_tenants, settings.max_organizations_per_person)
+        converger = Converger(store, one, other, settings.data_model_revision, limits, settings.provisioning)
         yield Parts(settings, store, one, other, converger, Reconciler(settings, store, one, other, converger))
     finally:
         await clerk.close()

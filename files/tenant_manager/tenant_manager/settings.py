@@ -32,6 +32,11 @@ class Settings(BaseSettings):
     data_model_revision: str = Field(default="1", description="Another value applies the data model again; empty: never.")
 
     workers: int = Field(default=4, ge=1, le=64)
+    provisioning: int = Field(
+        default=1, ge=1, le=16, description="Workspaces that are made at once: no more than the server has slots for."
+    )
+    max_tenants: int = Field(default=20, ge=1, description="Workspaces that may be in use; more organisations wait for a place.")
+    max_organizations_per_person: int = Field(default=5, ge=1, description="Workspaces that one person's organisations may get.")
     rest: float = Field(
         default=2, ge=0, description="Events look at an organisation again no sooner; their number costs nothing."
     )

@@ -35,7 +35,8 @@ TOLERANCE = 300.0  # seconds that a timestamp may be off; Svix's own, and what W
 SMALL = 16 * 1024  # Clerk's events have 2 to 8 KB
 MESSAGE_ID = re.compile(r"[A-Za-z0-9_.\-]{1,128}")
 TYPE = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
-IDS = {"org_": re.compile(r"org_[A-Za-z0-9]{4,64}"), "user_": re.compile(r"user_[A-Za-z0-9]{4,64}")}
+IDS = {prefix: re.compile(prefix + r"[A-Za-z0-9]{4,64}") for prefix in ("org_", "user_", "sess_")}
+SESSION_ENDS = ("session.ended", "session.removed", "session.revoked")
 
 
 class Bad(Exception):
@@ -103,7 +104,7 @@ def signature(part: str) -> bool:
 
 
 def target_of(kind: str, data: Any) -> str | None:
-    """Where to look because of an event: an organisation or a person. Raises Bad(422) when a known type names none."""
+    """Where to look because of an event: an organisation, a person or a session. Raises Bad(422) when a known type names none."""
     if kind == SELF_TEST:
         return SELF_TEST
     match kind.split(".")[0]:
@@ -111,6 +112,8 @@ def target_of(kind: str, data: Any) -> str | None:
             found, prefix = data.get("id"), "org_" if what == "organization" else "user_"
         case "organizationMembership":
             found, prefix = (data.get("organization") or {}).get("id"), "org_"
+        case "session" if kind in SESSION_ENDS:
+            found, prefix = data.get("id"), "sess_"
         case _:
             return None
     if not isinstance(found, str) or not IDS[prefix].fullmatch(found):

@@ -5,6 +5,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { createApp, loadClerk } from './app';
 import { requireConfig } from './config';
 import { closeDatabase, database } from './engine/core-modules/database';
+import { startLiveness } from './engine/core-modules/liveness';
 import { closeQueues } from './engine/core-modules/message-queue';
 import { closeRedis, queueRedis } from './engine/core-modules/redis';
 import { logger } from './logger';
@@ -30,6 +31,7 @@ const main = async (): Promise<void> => {
   server.headersTimeout = 80_000;
   await new Promise<void>((resolve, reject) => server.once('listening', resolve).once('error', reject));
   log.log(`stand-in for Twenty ${config.appVersion ?? '(no version)'} on port ${(server.address() as AddressInfo).port}`);
+  startLiveness();
   onShutdown('server', async () => {
     await new Promise<void>((resolve) => {
       server.close(() => resolve());

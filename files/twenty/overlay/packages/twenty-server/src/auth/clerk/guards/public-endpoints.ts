@@ -11,9 +11,8 @@ const OPEN_TO_STRANGERS = new Map<string, readonly string[] | 'all'>([
   ['FileController', ['getFile']],
   // The schema follows the token; a stranger gets the empty frame.
   ['OpenApiController', 'all'],
-  // Answers to its own unguessable addresses, as a person of the workspace has set them up.
+  // Answers to its own unguessable addresses, as a person of the workspace has set them up. (Route triggers start functions.)
   ['WorkflowTriggerController', 'all'],
-  ['RouteTriggerController', 'all'],
   // Connecting a mailbox: carries a short-lived token of somebody signed in.
   ['GoogleAPIsAuthController', 'all'],
   ['MicrosoftAPIsAuthController', 'all'],

@@ -1,0 +1,27 @@
+"""What keeps tenants' code off and their paths apart, run by Node as it is shipped: no Twenty, no storage."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests import node_suites
+
+HERE = Path(__file__).parent
+TENANCY = HERE.parents[1] / "files/twenty/overlay/packages/twenty-server/src/tenancy"
+RESOLVER = HERE.parent / "signin_server" / "resolve.mjs"
+
+
+@pytest.mark.parametrize(("suite", "at_least"), [("code.test.ts", 6), ("paths.test.ts", 11)])
+def test_logic(suite: str, at_least: int) -> None:
+    node_suites.run(HERE / suite, at_least=at_least, timeout=120, resolver=RESOLVER)
+
+
+@pytest.mark.parametrize("part", ["code", "paths"])
+def test_pure_files_import_nothing(part: str) -> None:
+    files = sorted((TENANCY / part / "pure").glob("*.ts"))
+    assert files
+    for path in files:
+        assert not re.findall(r"from '([^']+)'", path.read_text()), path.name
