@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+UPLOAD = "mutation($f: Upload!) { uploadFile(file: $f, fileFolder: Attachment) { path } }"
 EVERY = 0.5
 """How often each connection of the crowd sends its next byte, seconds."""
 
@@ -260,7 +261,7 @@ def burst(target: tuple[str, int], sources: list[str], given: argparse.Namespace
 def upload(target: tuple[str, int], source: str, given: argparse.Namespace) -> dict[str, Any]:
     """One multipart upload of ``length`` bytes at an even pace over ``seconds``: what came back, and when."""
     edge = "----crowd"
-    operations = json.dumps({"query": "mutation($f: Upload!) { uploadFile(file: $f) { path } }", "variables": {"f": None}})
+    operations = json.dumps({"query": UPLOAD, "variables": {"f": None}})
     parts = "".join(
         f'--{edge}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
         for name, text in (("operations", operations), ("map", '{"0":["variables.f"]}'))
@@ -271,7 +272,7 @@ def upload(target: tuple[str, int], source: str, given: argparse.Namespace) -> d
     with socket.create_connection(target, timeout=60, source_address=(source, 0)) as connection:
         lines = [
             f"POST {given.path} HTTP/1.1", f"Host: {target[0]}", f"Content-Type: multipart/form-data; boundary={edge}",
-            "apollo-require-preflight: true", f"Content-Length: {len(first) + given.length + len(last)}",
+            *(f"{name}: {value}" for name, value in json.loads(given.headers).items()), f"Content-Length: {len(first) + given.length + len(last)}",
         ]  # fmt: skip
         connection.sendall("\r\n".join([*lines, "", ""]).encode() + first)
         sent = 0
@@ -286,7 +287,8 @@ def upload(target: tuple[str, int], source: str, given: argparse.Namespace) -> d
         except OSError as error:
             return {"status": type(error).__name__, "sent": sent, "took": round(time.monotonic() - began, 1)}
     status = answer.split(b" ", 2)[1].decode() if answer.startswith(b"HTTP/") else "nothing"
-    return {"status": status, "sent": sent, "took": round(time.monotonic() - began, 1)}
+    stored = b'"path":"' in answer
+    return {"status": status, "stored": stored, "sent": sent, "took": round(time.monotonic() - began, 1)}
 
 
 def main() -> None:
