@@ -23,17 +23,8 @@ from twentyops import plan, release, source, stack
 from twentyops.errors import Refused
 from twentyops.settings import NAMES, load
 
-DEPLOYS = (
-    "deploy.py",
-    "inventory.py",
-    "config.py",
-    "tasks",
-    "templates",
-    "twentyops",
-    "files/tenant_manager",
-    "files/data-model.yaml",
-)
-"""What decides on the deployment beside Twenty's own content hash."""
+DEPLOYS = ("deploy.py", "inventory.py", "config.py", "tasks", "templates", "twentyops", "files")
+"""What decides on the deployment; files/twenty is left out there, as Twenty's own content hash has it."""
 HEALTHY_WITHIN = 180.0  # s; a suite may have restarted Docker at its end
 STATES = (
     f"docker ps --all --filter label=com.docker.compose.project={stack.PROJECT} --filter label=com.docker.compose.oneoff=False "
@@ -52,7 +43,7 @@ def code_hash(project: Path = PROJECT) -> str:
         path = project / part
         files = [path] if path.is_file() else sorted(path.rglob("*"))
         for file in files:
-            if file.is_file() and "__pycache__" not in file.parts:
+            if file.is_file() and "__pycache__" not in file.parts and project / "files/twenty" not in file.parents:
                 digest.update(f"{file.relative_to(project)}\0".encode() + file.read_bytes() + b"\0")
     return digest.hexdigest()
 

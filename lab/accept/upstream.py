@@ -112,7 +112,7 @@ def dockerfile(upstreams: str, wanted: dict[str, list[str]]) -> str:
     lines = [upstreams.rstrip(), "", "FROM common-deps AS upstream-tests", "WORKDIR /app"]
     lines += [f"COPY ./{name} /app/{name}" for name in ROOT_FILES]
     lines += [f"COPY ./packages/{name} /app/packages/{name}" for name in NEEDED]
-    lines.append("RUN npx nx run-many -t build -p twenty-shared twenty-emails twenty-ui && mkdir /results")
+    lines.append("RUN npx nx run-many -t build --projects=twenty-shared,twenty-emails,twenty-ui && mkdir /results")
     lines += [f"RUN {jest(package, tests, f'/results/{package}.json')}" for package, tests in wanted.items()]
     lines += ["FROM scratch AS upstream-results", "COPY --from=upstream-tests /results /", ""]
     return "\n".join(lines)
