@@ -59,6 +59,7 @@ def values(lab: Lab) -> dict[str, str]:
         "TWENTY_SOURCE": source(),
         "TWENTY_REF": os.environ.get("TWENTY_REF", "") if os.environ.get("TWENTY_SOURCE") else "",
         "TWENTY_VERSION": os.environ.get("TWENTY_VERSION") or VERSION,
+        "SOURCE_OFFER_URL": "https://example.org/source",
         "REGISTRY": registry.address,
         "IMAGE_NAME": "wosool-ai/twenty-crm",
         "REGISTRY_USERNAME": registry.username,

@@ -78,6 +78,8 @@ def _docker(state: dict[str, Any], daemon: dict[str, Any]) -> None:
         state["os"], state["os_version"], state["codename"], settings.docker_packages, settings.docker_apt_url,
         state["mirror"], state["architecture"],
     )  # fmt: skip
+    if recipe.key_url:
+        operations.installed_packages(name="gpg, to compare the key of Docker's repository", packages=("gpg",))
     operations.apt_sources(name="Where Docker comes from", files=recipe.sources, key_url=recipe.key_url)
     operations.installed_packages(name="Docker Engine, Compose, buildx", packages=recipe.packages)
     if settings.registry_ca_file:

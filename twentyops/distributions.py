@@ -16,6 +16,10 @@ BASE_PACKAGES = (
 )
 BACKPORTED = ("docker.io", "docker-cli", "docker-compose", "docker-buildx")
 """Debian 12 has neither Compose v2 nor buildx; these four of Debian 13 install there without upgrading any other package."""
+DOCKER_KEY = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
+"""Fingerprint of the key by which Docker signs its repository, as Docker publishes it (docs.docker.com/engine/install)."""
+DOCKER_KEYRING = f"/etc/apt/keyrings/docker-{DOCKER_KEY.lower()}.asc"
+"""Named after the key, so that a file of before, whose key nobody compared, is not taken for it."""
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
@@ -41,8 +45,7 @@ def docker_recipe(
     + architecture: Debian's name of it: amd64, arm64
     """
     if choice == "docker":
-        keyring = "/etc/apt/keyrings/docker.asc"
-        line = f"deb [arch={architecture} signed-by={keyring}] {docker_url}/{system} {codename} stable\n"
+        line = f"deb [arch={architecture} signed-by={DOCKER_KEYRING}] {docker_url}/{system} {codename} stable\n"
         return DockerRecipe(
             ("docker-ce", "docker-ce-cli", "containerd.io", "docker-compose-plugin", "docker-buildx-plugin"),
             {"sources.list.d/docker.list": line},

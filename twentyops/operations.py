@@ -22,7 +22,7 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import State
 from pyinfra.facts.apt import noninteractive_apt
 
-from twentyops import facts, firewall
+from twentyops import distributions, facts, firewall
 from twentyops.errors import NotYetKnown
 from twentyops.release import Manifest
 from twentyops.stack import HOME, SERVICES
@@ -544,19 +544,36 @@ def installed_packages(packages: tuple[str, ...]) -> Commands:
     yield StringCommand(noninteractive_apt("install --no-install-recommends"), *missing, _timeout=1200)
 
 
+# apt believes every key of such a file: there must be one, and it must be the one that is meant
+APT_KEY = """set -eu
+mkdir -p "${2%/*}"
+new=$(mktemp "$2.XXXXXX")
+home=$(mktemp -d)
+trap 'rm -rf "$new" "$home"' EXIT
+curl -fsSL "$1" -o "$new"
+found=$(gpg --homedir "$home" --batch --no-options --no-autostart --show-keys --with-colons "$new" | awk -F: '$1 == "pub" { primary = 1 } $1 == "fpr" && primary { print $10; primary = 0 }')
+if [ "$found" != "$3" ]; then
+    echo "the key at $1 has the fingerprint ${found:-(none)}, not $3: nothing was installed. Set DOCKER_APT_URL to Docker's repository or an exact mirror of it, or compare the fingerprint with the one that Docker publishes" >&2
+    exit 1
+fi
+chmod 644 "$new"
+mv "$new" "$2"
+"""
+
+
 @operation()
 def apt_sources(files: dict[str, str], key_url: str = "") -> Commands:
-    """Have apt source and preference files, and a repository's signing key.
+    """Have apt source and preference files, and Docker's signing key.
 
     + files: ``{path below /etc/apt: text}``
-    + key_url: the key goes to /etc/apt/keyrings/docker.asc, once
+    + key_url: the key goes to ``distributions.DOCKER_KEYRING``, once, and only if it is the one key that is known by its fingerprint
     """
     present = host.get_fact(facts.FileDigests, directory="/etc/apt")
     changed = False
-    if key_url and "keyrings/docker.asc" not in present:
+    if key_url and distributions.DOCKER_KEYRING.removeprefix("/etc/apt/") not in present:
         changed = True
-        script = 'mkdir -p /etc/apt/keyrings && curl -fsSL "$1" -o /etc/apt/keyrings/docker.asc.new && mv /etc/apt/keyrings/docker.asc.new /etc/apt/keyrings/docker.asc'
-        yield StringCommand("sh -c", QuoteString(script), "sh", QuoteString(key_url))
+        arguments = map(QuoteString, (key_url, distributions.DOCKER_KEYRING, distributions.DOCKER_KEY))
+        yield StringCommand("sh -c", QuoteString(APT_KEY), "sh", *arguments)
     for name, text in files.items():
         if present.get(name, "").split(" ")[0] != hashlib.sha256(text.encode()).hexdigest():
             changed = True

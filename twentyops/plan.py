@@ -86,7 +86,7 @@ class Plan:
             config_hash=self.config_hash,
             images=self.images,
             image_tags=tags,
-            twenty_source=s.twenty_source,
+            twenty_source=self.source.location,
             twenty_ref=self.source.ref,
             twenty_commit=self.source.commit,
             twenty_version=s.twenty_version,

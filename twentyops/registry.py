@@ -20,6 +20,7 @@ MANIFESTS = ", ".join(
         "application/vnd.docker.distribution.manifest.v2+json",
     ]
 )
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 HUB = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
 
 
@@ -44,8 +45,8 @@ class ImageRef:
         if not slash or not ("." in head or ":" in head or head == "localhost"):
             head, rest = "docker.io", name if slash else f"library/{name}"
         repository, _, tag = rest.partition(":")
-        if not re.fullmatch(r"[a-z0-9]+([._/-]+[a-z0-9]+)*", repository) or (digest and not digest.startswith("sha256:")):
-            raise ValueError(f"{text} is no image reference; write registry/name:tag")
+        if not re.fullmatch(r"[a-z0-9]+([._/-]+[a-z0-9]+)*", repository) or ("@" in text and not DIGEST.fullmatch(digest)):
+            raise ValueError(f"{text} is no image reference; write registry/name:tag or registry/name@sha256:(64 hex digits)")
         return cls(head, repository, tag or "latest", digest)
 
     @property
@@ -85,7 +86,11 @@ class Registry:
             raise RegistryError(f"{self.address} does not let this user read {repository}")
         if answer.status_code != 200 or "docker-content-digest" not in answer.headers:
             raise RegistryError(f"{self.address} answered {answer.status_code} when asked for {repository}:{tag}")
-        return answer.headers["docker-content-digest"]
+        digest = str(answer.headers["docker-content-digest"])
+        # it goes into commands and SQL, and names what is run
+        if not DIGEST.fullmatch(digest):
+            raise RegistryError(f"{self.address} answered no digest for {repository}:{tag}: {digest[:80]!r}")
+        return digest
 
     def _request(self, method: str, path: str, scope: str | None, accept: str = "*/*") -> httpx.Response:
         headers = {"accept": accept}

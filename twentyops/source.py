@@ -10,13 +10,19 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from twentyops.errors import Problem
 from twentyops.settings import Settings
 
 DOCKERFILE = "packages/twenty-docker/twenty/Dockerfile"
+
+
+CREDENTIALS = (
+    '!f() { test "$1" = get && printf "username=%s\\npassword=%s\\n" "$TWENTYOPS_GIT_USER" "$TWENTYOPS_GIT_PASSWORD"; }; f'
+)
 
 
 class SourceError(Exception):
@@ -27,15 +33,40 @@ class SourceError(Exception):
         self.problem = Problem(setting, remedy)
 
 
+def split_login(address: str) -> tuple[str, dict[str, str]]:
+    """A git address without the login in it, and the environment by which git gets that login, for its host alone.
+
+    So that it stands in no argument, message, file of git or release.json. An address without a login has no such environment.
+    """
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
+        return address, {}
+    login, _, place = parts.netloc.rpartition("@")
+    user, _, password = login.partition(":")
+    user, password = unquote(user), unquote(password)
+    if any(ord(c) < 32 for c in user + password):
+        raise SourceError("TWENTY_SOURCE", f"the login for {place} has a control character in it; encode it right or take it out")
+    return urlunsplit(parts._replace(netloc=place)), {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"credential.{parts.scheme}://{place}.helper",
+        "GIT_CONFIG_VALUE_0": CREDENTIALS,
+        "TWENTYOPS_GIT_USER": user,
+        "TWENTYOPS_GIT_PASSWORD": password,
+    }
+
+
 @dataclass(frozen=True)
 class Source:
     """One state of Twenty's tree. ``commit`` is git's, or ``tree:<hash>`` for a directory that is no checkout."""
 
     location: str
+    """Directory or address; never with a login."""
     ref: str
     commit: str
     repository: Path | None
     """Git directory that holds the commit, ``None`` for a plain directory."""
+    login: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """Environment for git, from ``split_login``."""
 
     def export(self, destination: Path) -> None:
         """Write the tree at that commit into ``destination``, which must not exist; for git only."""
@@ -46,7 +77,17 @@ class Source:
         environ = {"GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(destination)}
         try:
             _git(self.repository, "read-tree", self.commit, environ=environ)
-            _git(self.repository, "checkout-index", "--all", "--force", f"--prefix={destination}/", environ=environ, check=False)
+            try:
+                _git(self.repository, "checkout-index", "--all", "--force", f"--prefix={destination}/", environ=environ)
+            except subprocess.CalledProcessError as error:
+                # what is built from a part of a commit must not carry its name
+                shutil.rmtree(destination, ignore_errors=True)
+                reason = (str(error.stderr).strip().splitlines() or ["git gave no reason"])[-1]
+                raise SourceError(
+                    "TWENTY_SOURCE",
+                    f"commit {self.commit} is not complete in {self.repository} ({reason}); fetch it again, or give a directory"
+                    " with the files of that commit and no .git",
+                ) from error
         finally:
             index.unlink(missing_ok=True)
         if not (destination / DOCKERFILE).is_file():
@@ -90,14 +131,15 @@ def _find_directory(settings: Settings) -> Source:
 
 
 def _find_remote(settings: Settings) -> Source:
-    url, ref = settings.twenty_source, settings.twenty_ref
+    url, login = split_login(settings.twenty_source)
+    ref = settings.twenty_ref
     repository = cache_directory() / "sources" / hashlib.sha256(url.encode()).hexdigest()[:16]
     commit = ref if re.fullmatch(r"[0-9a-f]{40}", ref) else ""
     if not commit:
         try:
             listing = subprocess.run(
                 ["git", "ls-remote", "--", url, ref, f"{ref}^{{}}"],
-                capture_output=True, text=True, check=True, timeout=60, env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
+                capture_output=True, text=True, check=True, timeout=60, env={**os.environ, "GIT_TERMINAL_PROMPT": "0", **login},
             ).stdout.splitlines()  # fmt: skip
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
             reason = (getattr(error, "stderr", "") or "no answer in 60 s").strip().splitlines()[-1]
@@ -106,7 +148,7 @@ def _find_remote(settings: Settings) -> Source:
             raise SourceError("TWENTY_REF", f"{ref} is no tag or branch of {url}; look at its list of tags")
         peeled = [line for line in listing if line.endswith("^{}")]
         commit = (peeled or listing)[0].split("\t")[0]
-    return Source(url, ref, commit, repository)
+    return Source(url, ref, commit, repository, login)
 
 
 def fetch(source: Source) -> None:
@@ -118,10 +160,32 @@ def fetch(source: Source) -> None:
         _git(source.repository, "init", "--quiet", "--bare", ".")
     if _git(source.repository, "cat-file", "-t", source.commit, check=False) != "commit":
         try:
-            _git(source.repository, "fetch", "--quiet", "--depth", "1", "--", source.location, source.commit, timeout=1800)
+            _git(
+                source.repository,
+                "fetch",
+                "--quiet",
+                "--depth",
+                "1",
+                "--",
+                source.location,
+                source.commit,
+                environ=source.login,
+                timeout=1800,
+            )
         except subprocess.CalledProcessError:
             # some servers hand out refs only
-            _git(source.repository, "fetch", "--quiet", "--depth", "1", "--", source.location, source.ref, timeout=1800)
+            _git(
+                source.repository,
+                "fetch",
+                "--quiet",
+                "--depth",
+                "1",
+                "--",
+                source.location,
+                source.ref,
+                environ=source.login,
+                timeout=1800,
+            )
 
 
 def patched_tree(source: Source, content_hash: str) -> Path:

@@ -23,17 +23,8 @@ from twentyops import plan, release, source, stack
 from twentyops.errors import Refused
 from twentyops.settings import NAMES, load
 
-DEPLOYS = (
-    "deploy.py",
-    "inventory.py",
-    "config.py",
-    "tasks",
-    "templates",
-    "twentyops",
-    "files/tenant_manager",
-    "files/data-model.yaml",
-)
-"""What decides on the deployment beside Twenty's own content hash."""
+DEPLOYS = ("deploy.py", "inventory.py", "config.py", "tasks", "templates", "twentyops", "files")
+"""What decides on the deployment; files/twenty is left out there, as Twenty's own content hash has it."""
 HEALTHY_WITHIN = 180.0  # s; a suite may have restarted Docker at its end
 STATES = (
     f"docker ps --all --filter label=com.docker.compose.project={stack.PROJECT} --filter label=com.docker.compose.oneoff=False "
@@ -52,7 +43,7 @@ def code_hash(project: Path = PROJECT) -> str:
         path = project / part
         files = [path] if path.is_file() else sorted(path.rglob("*"))
         for file in files:
-            if file.is_file() and "__pycache__" not in file.parts:
+            if file.is_file() and "__pycache__" not in file.parts and project / "files/twenty" not in file.parents:
                 digest.update(f"{file.relative_to(project)}\0".encode() + file.read_bytes() + b"\0")
     return digest.hexdigest()
 
@@ -86,6 +77,7 @@ class Deployment:
     def __init__(self, lab: Lab, say: Say, *, as_it_is: bool) -> None:
         self.lab, self.say, self.as_it_is = lab, say, as_it_is
         self.name, self.public_url, self.ssh_config = lab.name, lab.public_url, lab.ssh_config
+        self.gateway = lab.network.gateway
         self.directory = PROJECT / ".lab" / "accept"
         """Where results are kept: always this checkout's, whoever has the lab."""
         self.ssh: tuple[str, ...] = ("ssh", "-F", str(lab.ssh_config), "-o", "BatchMode=yes", lab.droplet.name)
@@ -141,13 +133,15 @@ class Deployment:
     def have(self, suite: Suite) -> list[str]:
         """Bring the deployment to what a suite wants. Gives notes for the table; LabError where that cannot be had."""
         if self.as_it_is:
-            if suite.deploys or suite.fresh:
-                wish = "empties the CRM" if suite.fresh else "changes what is deployed"
-                raise LabError(f"it {wish}, and the lab of {self.lab.identity.project} is only looked at")
-            return ["at the sizes that this lab has, not those of the table"] if suite.sizes else []
+            if suite.deploys:
+                raise LabError(f"it changes what is deployed, and the lab of {self.lab.identity.project} is only asked")
+            odd = ["a CRM that is in use"] if suite.fresh else []
+            odd += ["the sizes and settings that this lab has"] if suite.sizes else []
+            return [f"asked with {' and '.join(odd)}, not as the table wants it"] if odd else []
         self._calm()
         before, record = self.manifest(), self._record()
-        mine: dict[str, Any] = {"release": self.release, "sizes": dict(suite.sizes)}
+        changes = {**suite.sizes, **suite.settings(settings.values(self.lab), self.gateway)}
+        mine: dict[str, Any] = {"release": self.release, "changes": changes}
         empty = bool(record.get("empty")) or (before is None and not self._has_data())
         if suite.fresh and not empty:
             self._empty()
@@ -158,7 +152,7 @@ class Deployment:
         elif ill := self._ill():
             why = f"deployed again, because the suite before left {'; '.join(ill)}"
         if why:
-            self._deploy(suite.sizes)
+            self._deploy(changes)
             self._remember(id=self._manifest_there().id, empty=empty, **mine)
         return [why] if why.startswith("deployed again") else []
 
@@ -211,12 +205,12 @@ class Deployment:
         with Control(told["admin"], told["admin_token"]) as clerk:
             clerk.reset()
 
-    def _deploy(self, sizes: Mapping[str, str]) -> None:
+    def _deploy(self, changes: Mapping[str, str]) -> None:
         assert self.plan is not None  # noqa: S101
         for line in kept.restore(self.lab.registry.storage, self.plan.built):
             self.say(line)
-        self.say(f"deploying {self.release} {' '.join(f'{k}={v}' for k, v in sizes.items()) or 'at the default sizes'}")
-        report = rehearse.deploy(self.lab, changes=dict(sizes))
+        self.say(f"deploying {self.release} {' '.join(f'{k}={v}' for k, v in changes.items()) or 'at the default sizes'}")
+        report = rehearse.deploy(self.lab, changes=dict(changes))
         if report.exit_code:
             raise DeployFailed(f"the deploy failed with exit {report.exit_code}; what it says is above")
         found = self._manifest_there()
@@ -249,6 +243,16 @@ class Deployment:
     def clerk(self) -> Mapping[str, str]:
         told = self.lab.clerk.state()
         return {"admin": told.admin, "admin_token": told.admin_token}
+
+    def tree(self) -> Path:
+        assert self.plan is not None  # noqa: S101
+        return self.plan.twenty.context()
+
+    def builder(self) -> tuple[str, ...]:
+        return (*self.ssh[:-1], self.lab.builder.name)
+
+    def contexts(self) -> Mapping[str, str]:
+        return settings.build_contexts(self.lab.images)
 
     def bare(self) -> Mapping[str, str]:
         if self._bare is None:

@@ -107,7 +107,7 @@ class Shelf:
 
 def allowance(suite: Suite, case: Case) -> str:
     """Why this test may be skipped; empty where it may not."""
-    return next((allowed.because for allowed in suite.allowed if allowed.test in case.test), "")
+    return next((allowed.because for allowed in suite.allowed if allowed.what in case.test or allowed.what in case.reason), "")
 
 
 def problems(suite: Suite, result: Result | None) -> list[str]:

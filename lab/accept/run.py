@@ -149,7 +149,7 @@ def accept(
     for suite in sorted(missing, key=lambda suite: sorted(suite.sizes.items())):
         try:
             found[suite.name] = result = ask(suite, place, shelf, say, watch)
-        except Interrupted:
+        except (Interrupted, KeyboardInterrupt):
             code = INTERRUPTED
             say("stopped; the same command goes on with the suites that are missing")
             break
@@ -202,5 +202,5 @@ def describe(suites: Sequence[Suite]) -> list[str]:
         marks = ["an emptied CRM"] if suite.fresh else []
         marks += [f"{' '.join(f'{k}={v}' for k, v in suite.sizes.items())}: {suite.why_larger}"] if suite.sizes else []
         lines.append(f"{suite.name:15} {suite.about}" + (f"  ({'; '.join(marks)})" if marks else ""))
-        lines += [f"{'':15}   may skip *{allowed.test}*: {allowed.because}" for allowed in suite.allowed]
+        lines += [f"{'':15}   may skip {allowed.what}: {allowed.because}" for allowed in suite.allowed]
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ class Place(Protocol):
     ssh: tuple[str, ...]
     """Command up to the droplet's name."""
     ssh_config: Path
+    gateway: str
+    """Address of this machine in the lab's network."""
 
     def door(self, service: str, port: int, project: str = "twenty") -> str:
         """Address on this machine that leads to a container's port: ``127.0.0.1:12345``."""
@@ -33,15 +36,25 @@ class Place(Protocol):
     def clerk(self) -> Mapping[str, str]:
         """``{admin, admin_token}`` of the lab's Clerk."""
 
+    def tree(self) -> Path:
+        """The patched tree that was built, on this machine."""
+
+    def builder(self) -> tuple[str, ...]:
+        """Command up to the builder's name."""
+
+    def contexts(self) -> Mapping[str, str]:
+        """Images that upstream's Dockerfile names, and where this lab has them."""
+
     def bare(self) -> Mapping[str, str]:
         """A second server of the same image without Clerk and with an empty database of its own: ``{url, redis_url, app_secret}``."""
 
 
 @dataclass(frozen=True)
 class Allowed:
-    """Tests that may be skipped, ``test`` being a part of their id, and why no server of this run could have answered them."""
+    """Tests that may be skipped, ``what`` being a part of their id or of the reason that they give, and why no server of this run
+    could have answered them."""
 
-    test: str
+    what: str
     because: str
 
 
@@ -52,7 +65,8 @@ class Suite:
     + tests: what pytest is given: paths below the project
     + options: gives pytest's further arguments for a deployment
     + variables: gives what is added to the environment of the tests
-    + sizes: settings of the deployment that differ from the defaults, with the reason in ``why_larger``
+    + sizes: limits of the deployment that differ from the defaults, with the reason in ``why_larger``
+    + settings: gives further settings that differ, from the lab's own and its gateway's address (this machine, seen from the lab)
     + fresh: the CRM must be emptied first, unless it is empty
     + deploys: the suite deploys by itself, or changes what is deployed: only for a lab of our own
     + left_out: tests that do not ask the server (``make test`` runs them): they are not counted at all
@@ -65,6 +79,7 @@ class Suite:
     variables: Callable[[Place], dict[str, str]] = field(default=lambda _: {}, repr=False)
     sizes: Mapping[str, str] = field(default_factory=dict)
     why_larger: str = ""
+    settings: Callable[[Mapping[str, str], str], dict[str, str]] = field(default=lambda _values, _gateway: {}, repr=False)
     fresh: bool = False
     deploys: bool = False
     allowed: tuple[Allowed, ...] = ()
@@ -101,6 +116,15 @@ def _tenants(place: Place) -> list[str]:
         f"--internal-secret={place.secret('internal_secret')}",
         f"--twenty-app-secret={place.secret('app_secret')}",
     ]
+
+
+def _as_people(place: Place) -> list[str]:
+    return [*_tenants(place), f"--clerk-admin={place.clerk()['admin']}", f"--egress-allowed={place.gateway}"]
+
+
+def _attackers_server(values: Mapping[str, str], gateway: str) -> dict[str, str]:
+    """tests/tenants plays a server on the internet, on any port of this machine: the deployment may ask it."""
+    return {"TENANT_EGRESS_ALLOW": ",".join(filter(None, (values.get("TENANT_EGRESS_ALLOW"), gateway)))}
 
 
 def _browser(place: Place) -> list[str]:
@@ -141,12 +165,25 @@ def _contract(place: Place) -> list[str]:
 
 
 def _both(place: Place) -> list[str]:
-    """Everything that a suite may ask for: its own conftest takes what it needs."""
-    return [*_tenants(place), f"--public-url={place.public_url}", "--clerk=lab", f"--lab={place.name}"]
+    """The server directly and through its lab: its own conftest takes what it needs."""
+    return [*_tenants(place), f"--public-url={place.public_url}", f"--clerk={place.clerk()['admin']}", f"--lab={place.name}"]
+
+
+def _upstream(place: Place) -> list[str]:
+    return [
+        f"--upstream-tree={place.tree()}",
+        f"--upstream-builder={shlex.join(place.builder())}",
+        f"--upstream-contexts={json.dumps(dict(place.contexts()))}",
+    ]
 
 
 SUBDOMAINS = Allowed(
     "subdomains", "the lab deploys the one-address mode; a deployment in subdomain mode is asked by hand (docs/sign-in.md)"
+)
+
+OUTBOUND = Allowed(
+    "test_outbound_answers",
+    "the deployed product opens no address of the lab to tenants, so none can stand for a server on the internet; run natively",
 )
 
 SUITES = (
@@ -186,9 +223,13 @@ SUITES = (
         "tenants",
         "tenants stay apart; what is closed; sessions that end",
         ("tests/tenants",),
-        _tenants,
-        allowed=(SUBDOMAINS,),
+        _as_people,
+        _clerk_variables,
+        sizes=PLENTY,
+        why_larger="makes more workspaces than the default sizes have room for (about 20)",
+        settings=_attackers_server,
         fresh=True,
+        allowed=(SUBDOMAINS, OUTBOUND),
     ),
     Suite(
         "webhooks",
@@ -206,7 +247,11 @@ SUITES = (
         fresh=True,
         deploys=True,
         allowed=(
-            Allowed("fifty", "fifty organisations need more memory than the default sizes: python -m lab accept --suite fifty"),
+            Allowed("--fifty", "fifty organisations have a suite of their own, with more memory: fifty"),
+            Allowed(
+                "--server-pid-file", "looks at a process on this machine; the same is asked of the lab by tests/burst/test_lab.py"
+            ),
+            Allowed("--twenty-database-url", "holds a table of a database on this machine; test_lab.py does so in the lab"),
         ),
     ),
     Suite(
@@ -231,11 +276,29 @@ SUITES = (
         allowed=(SUBDOMAINS,),
     ),
     Suite(
+        "fifty",
+        "fifty organisations at once, and what each costs",
+        ("tests/burst",),
+        lambda place: [*_both(place), "--fifty", "-k", "fifty"],
+        _clerk_variables,
+        sizes=PLENTY,
+        why_larger="fifty workspaces do not fit the default sizes",
+        fresh=True,
+        deploys=True,
+    ),
+    Suite(
         "outside",
         "floods and slow clients from outside; Docker and the network while they last",
         ("tests/outside",),
         _both,
         _clerk_variables,
+        deploys=True,
+    ),
+    Suite(
+        "upstream",
+        "upstream's own unit tests around what the patchset touches, in the lab's builder",
+        ("tests/upstream",),
+        _upstream,
         deploys=True,
     ),
 )

@@ -21,7 +21,7 @@ import httpx
 import pytest
 import yaml
 
-from lab.accept import bare, kept, place, recorder, results, run
+from lab.accept import bare, kept, place, recorder, results, run, upstream
 from lab.accept.door import Door
 from lab.accept.memory import WATCH, Watch
 from lab.accept.results import Case, Memory, Result, Shelf
@@ -72,6 +72,7 @@ class FakePlace:
 
     name, public_url, ssh_config = "fake", "http://fake.test", Path("/dev/null")
     ssh: tuple[str, ...] = ("ssh", "fake")
+    gateway = "10.77.9.1"
 
     def __init__(self, directory: Path) -> None:
         self.directory, self.release = directory, "r1"
@@ -87,6 +88,15 @@ class FakePlace:
 
     def clerk(self) -> Mapping[str, str]:
         return {"admin": "http://clerk.test/_admin", "admin_token": "token"}
+
+    def tree(self) -> Path:
+        return Path("/a/patched/tree")
+
+    def builder(self) -> tuple[str, ...]:
+        return ("ssh", "builder")
+
+    def contexts(self) -> Mapping[str, str]:
+        return {"node:24-alpine": "mirror.test/node:24-alpine"}
 
     def bare(self) -> Mapping[str, str]:
         return {"url": "http://bare.test", "redis_url": "redis://bare.test", "app_secret": "secret"}
@@ -170,7 +180,7 @@ def test_what_does_not_count_as_shown_is_1_and_says_why(
 
 
 def test_failures_and_skips_are_listed_with_their_reasons(house: House, capfd: pytest.CaptureFixture[str]) -> None:
-    allowed = (Allowed("subdomains", "the lab has one address"),)
+    allowed = (Allowed("another mode", "the lab has one address"),)
     assert house.accept(house.suite("skips", SKIPPING, allowed=allowed)) == 0
     assert "asks another mode (the lab has one address)" in capfd.readouterr().out
     assert house.accept(house.suite("fails", FAILING)) == 1
@@ -538,7 +548,7 @@ def test_each_suite_is_whole(suite: Suite, tmp_path: Path) -> None:
     from twentyops.settings import NAMES
 
     assert bool(suite.sizes) == bool(suite.why_larger)
-    assert set(suite.sizes) <= set(NAMES)
+    assert set(suite.sizes) | set(suite.settings({}, "10.77.9.1")) <= set(NAMES)
     argv = run.command(suite, FakePlace(tmp_path))
     assert all(isinstance(word, str) for word in argv)
     environ = run.environment(suite, FakePlace(tmp_path), tmp_path / "record")
@@ -712,3 +722,70 @@ def test_long_lists_of_failures_end_with_their_number() -> None:
 
 
 Anything = Callable[..., Any]
+
+
+# --- upstream's own tests ---------------------------------------------------------------------------------------------
+
+
+def test_test_files_beside_and_importing_what_is_touched_are_found(tmp_path: Path) -> None:
+    files = {
+        "packages/twenty-server/src/auth/auth.service.ts": "",
+        "packages/twenty-server/src/auth/auth.service.spec.ts": "import { AuthService } from './auth.service';",
+        "packages/twenty-server/src/auth/__tests__/other.spec.ts": "import x from '../auth.service';",
+        "packages/twenty-server/src/user/user.spec.ts": "import {\n  A,\n} from 'src/auth/auth.service';",
+        "packages/twenty-server/src/user/far.spec.ts": "import { A } from 'src/auth/auth.service.helper';",
+        "packages/twenty-server/src/user/mock.spec.ts": "jest.mock('src/auth/auth.service');",
+        "packages/twenty-server/src/user/no-test.ts": "import { A } from 'src/auth/auth.service';",
+        "packages/twenty-front/src/modules/auth/hooks/useAuth.ts": "",
+        "packages/twenty-front/src/modules/auth/hooks/__tests__/useAuth.test.tsx": "",
+        "packages/twenty-front/src/pages/__tests__/a.test.tsx": "import { useAuth } from '@/auth/hooks/useAuth';",
+        "packages/twenty-front/src/pages/__tests__/b.test.tsx": "import { useAuth } from '@/auth/hooks/useAuthor';",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    touched = ["packages/twenty-server/src/auth/auth.service.ts", "packages/twenty-front/src/modules/auth/hooks/useAuth.ts"]
+    found = upstream.specs(tmp_path, touched)
+    assert {name: [Path(test).name for test in tests] for name, tests in found.items()} == {
+        "twenty-server": ["other.spec.ts", "auth.service.spec.ts", "mock.spec.ts", "user.spec.ts"],
+        "twenty-front": ["useAuth.test.tsx", "a.test.tsx"],
+    }
+
+
+def test_jests_answers_are_read_file_by_file(tmp_path: Path) -> None:
+    told = [
+        {
+            "name": "/app/packages/twenty-server/src/a.spec.ts",
+            "status": "passed",
+            "message": "",
+            "assertionResults": [{"status": "passed"}],
+        },
+        {"name": "/app/packages/twenty-server/src/b.spec.ts", "status": "failed", "message": "no", "assertionResults": []},
+    ]
+    (tmp_path / "twenty-server.json").write_text(json.dumps({"testResults": told}))
+    found = upstream.read(tmp_path)
+    assert found["packages/twenty-server/src/a.spec.ts"] == upstream.Answer(1, 0, "")
+    assert found["packages/twenty-server/src/b.spec.ts"].message == "no"
+
+
+def test_the_stages_that_run_them_stand_after_upstreams_own() -> None:
+    text = upstream.dockerfile("FROM node AS common-deps\n", {"twenty-server": ["packages/twenty-server/src/a b.spec.ts"]})
+    assert text.index("AS common-deps") < text.index("AS upstream-tests") < text.index("AS upstream-results")
+    assert "--runTestsByPath 'src/a b.spec.ts'" in text
+
+
+def test_a_jest_that_could_not_run_fails_and_one_whose_tests_failed_does_not(tmp_path: Path) -> None:
+    (tmp_path / "packages/p").mkdir(parents=True)
+    jest = tmp_path / "node_modules/.bin/jest"
+    jest.parent.mkdir(parents=True)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "node").write_text('#!/bin/sh\nexec sh "$@"\n')
+    (programs / "node").chmod(0o755)
+    for text, code in (("exit 1", 1), ("for a; do case $a in --outputFile=*) echo {} >${a#*=};; esac; done; exit 1", 0)):
+        jest.write_text(text)
+        done = subprocess.run(
+            ["sh", "-c", upstream.jest("p", ["packages/p/a.spec.ts"], str(tmp_path / "out.json"))],
+            cwd=tmp_path, env={"PATH": f"{programs}:{os.environ['PATH']}"}, check=False,
+        )  # fmt: skip
+        assert done.returncode == code

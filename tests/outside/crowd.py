@@ -1,19 +1,24 @@
 """A crowd that visits badly, and one good visitor: run inside a network namespace, so it imports nothing but the standard library.
 
-``python crowd.py crowd …`` holds connections from many addresses; ``python crowd.py visitor …`` asks like a browser would and tells how
-long each answer took. Both end by themselves after ``--seconds`` and print one line of JSON.
+``python crowd.py crowd …`` holds connections from many addresses; ``visitor`` asks like a browser would and tells how long each answer
+took; ``steady`` asks on kept connections, ``--number`` at a time; ``upload`` sends one file slowly; ``burst`` asks ``--number`` times as fast
+as ten connections can. Each ends by itself after ``--seconds`` at most and prints one line of JSON.
 """
 
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import selectors
 import socket
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+UPLOAD = "mutation($f: Upload!) { uploadFile(file: $f, fileFolder: Attachment) { path } }"
 EVERY = 0.5
 """How often each connection of the crowd sends its next byte, seconds."""
 
@@ -191,9 +196,104 @@ def visits(target: tuple[str, int], source: str, seconds: float, every: float) -
     }
 
 
+def ask(connection: http.client.HTTPConnection, path: str, body: bytes | None, headers: dict[str, str]) -> str:
+    """Status of one request on a kept connection, or what went wrong; nothing is sent a second time."""
+    try:
+        connection.request("GET" if body is None else "POST", path, body, {"Content-Type": "application/json", **headers})
+        answer = connection.getresponse()
+        answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        connection.close()
+        return type(error).__name__
+    return str(answer.status)
+
+
+def keep(target: tuple[str, int], source: str, timeout: float) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection(*target, timeout=timeout, source_address=(source, 0))
+
+
+def together(workers: int, work: Callable[[int], None]) -> None:
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def steady(target: tuple[str, int], source: str, given: argparse.Namespace) -> dict[str, Any]:
+    """Questions without a pause of more than ``every`` seconds between two of them, on kept connections; every other one is a POST."""
+    told: dict[str, int] = {}
+    slowest, end = [0.0], time.monotonic() + given.seconds
+
+    def work(number: int) -> None:
+        connection = keep(target, source, 30)
+        time.sleep(given.every * number / given.number)
+        n = number
+        while time.monotonic() < end:
+            n += 1
+            path, body = (given.path, b'{"query":"{ __typename }"}') if n % 2 else ("/healthz", None)
+            if given.path.startswith("/webhooks"):
+                path, body = given.path, b"{}"
+            began = time.monotonic()
+            status = ask(connection, path, body, json.loads(given.headers))
+            slowest[0] = max(slowest[0], time.monotonic() - began)
+            told[status] = told.get(status, 0) + 1
+            time.sleep(max(0.0, given.every - (time.monotonic() - began)))
+
+    together(given.number, work)
+    return {"told": told, "slowest": round(slowest[0], 2)}
+
+
+def burst(target: tuple[str, int], sources: list[str], given: argparse.Namespace) -> dict[str, Any]:
+    """As many questions as asked for, ten at a time, the connections' addresses in turn."""
+    told: dict[str, int] = {}
+
+    def work(number: int) -> None:
+        connection = keep(target, sources[number % len(sources)], 30)
+        for _ in range(given.number // 10):
+            status = ask(connection, given.path, b"{}", json.loads(given.headers))
+            told[status] = told.get(status, 0) + 1
+
+    together(10, work)
+    return {"told": told}
+
+
+def upload(target: tuple[str, int], source: str, given: argparse.Namespace) -> dict[str, Any]:
+    """One multipart upload of ``length`` bytes at an even pace over ``seconds``: what came back, and when."""
+    edge = "----crowd"
+    operations = json.dumps({"query": UPLOAD, "variables": {"f": None}})
+    parts = "".join(
+        f'--{edge}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
+        for name, text in (("operations", operations), ("map", '{"0":["variables.f"]}'))
+    )
+    first = f'{parts}--{edge}\r\nContent-Disposition: form-data; name="0"; filename="a.bin"\r\n\r\n'.encode()
+    last = f"\r\n--{edge}--\r\n".encode()
+    began = time.monotonic()
+    with socket.create_connection(target, timeout=60, source_address=(source, 0)) as connection:
+        lines = [
+            f"POST {given.path} HTTP/1.1", f"Host: {target[0]}", f"Content-Type: multipart/form-data; boundary={edge}",
+            *(f"{name}: {value}" for name, value in json.loads(given.headers).items()), f"Content-Length: {len(first) + given.length + len(last)}",
+        ]  # fmt: skip
+        connection.sendall("\r\n".join([*lines, "", ""]).encode() + first)
+        sent = 0
+        try:
+            while sent < given.length:
+                part = min(32768, given.length - sent)
+                connection.sendall(b"x" * part)
+                sent += part
+                time.sleep(max(0.0, began + given.seconds * sent / given.length - time.monotonic()))
+            connection.sendall(last)
+            answer = connection.recv(65536)
+        except OSError as error:
+            return {"status": type(error).__name__, "sent": sent, "took": round(time.monotonic() - began, 1)}
+    status = answer.split(b" ", 2)[1].decode() if answer.startswith(b"HTTP/") else "nothing"
+    stored = b'"path":"' in answer
+    return {"status": status, "stored": stored, "sent": sent, "took": round(time.monotonic() - began, 1)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["crowd", "visitor"])
+    parser.add_argument("what", choices=["crowd", "visitor", "steady", "burst", "upload"])
     parser.add_argument("target")
     parser.add_argument("--port", type=int, default=80)
     parser.add_argument("--sources", required=True, help="addresses with commas")
@@ -209,9 +309,19 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=0.25)
     given = parser.parse_args()
     target, sources = (given.target, given.port), given.sources.split(",")
-    if given.what == "visitor":
-        print(json.dumps(visits(target, sources[0], given.seconds, given.every)))
-        return
+    match given.what:
+        case "visitor":
+            print(json.dumps(visits(target, sources[0], given.seconds, given.every)))
+            return
+        case "steady":
+            print(json.dumps(steady(target, sources[0], given)))
+            return
+        case "burst":
+            print(json.dumps(burst(target, sources, given)))
+            return
+        case "upload":
+            print(json.dumps(upload(target, sources[0], given)))
+            return
     crowd = Crowd(
         target, sources, given.number, given.mode, given.path, given.length, given.first, json.loads(given.headers),
         given.within, given.seconds, given.again,

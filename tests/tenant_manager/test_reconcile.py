@@ -99,6 +99,32 @@ def test_a_person_may_suspend_and_resume_against_clerk(world: World) -> None:
     assert world.twenty.tenants[organization]["status"] == "active"
 
 
+def test_a_ban_that_no_event_told_of_is_found_and_so_is_its_end(world: World) -> None:
+    ids = quiet(world, 1)
+    reconcile(world)
+    world.clerk.change(ids[BOB], banned=True)
+    assert reconcile(world, "--dry-run")["standings"] == {ids[BOB]: "banned"}
+    assert world.twenty.refused == {}
+    assert ids[BOB] in reconcile(world)["repaired"]
+    assert world.twenty.refused == {ids[BOB]: "banned"}
+    assert reconcile(world)["standings"] == {}
+    world.clerk.change(ids[BOB], banned=False)
+    reconcile(world)
+    assert world.twenty.refused == {}
+
+
+def test_keys_without_a_known_maker_are_listed(world: World) -> None:
+    ids = quiet(world, 2)
+    reconcile(world)
+    key = {"kind": "apiKey", "id": "k1", "name": "old", "createdAt": "2026-01-01T00:00:00.000Z", "makers": []}
+    hook = {"kind": "webhook", "id": "w1", "name": "hooks.test", "createdAt": "2026-01-01T00:00:00.000Z", "makers": [ids[BOB]]}
+    world.twenty.credentials[ids["Firm 0"]] = [key, hook]
+    shown = json.loads(world.command("tenants", "credentials").stdout)
+    assert shown == {ids["Firm 0"]: [key, hook], ids["Firm 1"]: []}
+    shown = json.loads(world.command("tenants", "credentials", "--without-maker", ids["Firm 0"]).stdout)
+    assert shown == {ids["Firm 0"]: [key]}
+
+
 def test_commands_answer_in_json_and_say_what_is_not_known(world: World) -> None:
     ids = quiet(world, 1)
     assert world.command("tenants", "sync", ids["Firm 0"]).returncode == 0
@@ -146,3 +172,22 @@ def test_clerks_rate_limit_is_waited_for(world: World) -> None:
     assert len(reconcile(world)["repaired"]) == 12
     world.clerk.settings(rate_limit=None)
     world.settle(1)
+
+
+def test_names_of_255_emoji_are_taken(world: World) -> None:
+    """Clerk counts them as 255, Twenty as 510."""
+    ids = quiet(world, 1)
+    world.emulator.instance.data.organizations[ids["Firm 0"]].name = "😀" * 255
+    world.emulator.instance.data.users[ids[BOB]].first_name = "😀" * 255
+    assert reconcile(world)["failed"] == {}
+    assert world.twenty.tenants[ids["Firm 0"]]["name"] == "😀" * 127
+
+
+def test_an_unexpected_error_of_one_organisation_leaves_the_others(world: World) -> None:
+    ids = quiet(world, 4)
+    broken = ids["Firm 1"]
+    world.twenty.nonsense.add(broken)
+    report = reconcile(world, code=1)
+    assert list(report["failed"]) == [broken]
+    assert "KeyError" in report["failed"][broken]
+    assert sorted(report["repaired"]) == sorted(ids[f"Firm {n}"] for n in (0, 2, 3))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -99,3 +103,73 @@ def test_source_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "cannot be read" in refused(TWENTY_SOURCE=f"file://{tmp_path}/nowhere", TWENTY_REF="main")
     (tmp_path / "empty").mkdir()
     assert "is it Twenty's repository?" in refused(TWENTY_SOURCE=str(tmp_path / "empty"))
+
+
+def test_commit_that_is_not_complete_is_refused(checkout: Path, tmp_path: Path) -> None:
+    """What is built from it would carry the name of the whole commit."""
+    blob = git(checkout, "rev-parse", "HEAD:two")
+    (checkout / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    found = source.find(settings(TWENTY_SOURCE=str(checkout), TWENTY_REF="main"))
+    with pytest.raises(source.SourceError, match=r"TWENTY_SOURCE: commit [0-9a-f]{40} is not complete"):
+        found.export(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+class GitHost(BaseHTTPRequestHandler):
+    """Asks for a login, and refuses it."""
+
+    logins: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        if login := self.headers.get("authorization"):
+            self.logins.append(base64.b64decode(login.split()[1]).decode())
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="git"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_login_reaches_its_host_and_stands_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    GitHost.logins.clear()
+    arguments: list[str] = []
+    real = subprocess.run
+
+    def noted(argv: list[str], **more: Any) -> Any:
+        arguments.extend(argv)
+        return real(argv, **more)
+
+    monkeypatch.setattr(subprocess, "run", noted)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    with ThreadingHTTPServer(("127.0.0.1", 0), GitHost) as host:
+        thread = threading.Thread(target=host.serve_forever)
+        thread.start()
+        try:
+            with pytest.raises(source.SourceError) as caught:
+                source.find(
+                    settings(TWENTY_SOURCE=f"http://robot:s3cret%40x@127.0.0.1:{host.server_port}/r.git", TWENTY_REF="main")
+                )
+        finally:
+            host.shutdown()
+            thread.join()
+    assert "robot:s3cret@x" in GitHost.logins
+    for told in (str(caught.value), str(caught.value.problem), repr(caught.value.__cause__), " ".join(arguments)):
+        assert "s3cret" not in told
+        assert "robot" not in told
+
+
+def test_login_is_taken_out_of_addresses_that_git_asks_by_http() -> None:
+    assert source.split_login("https://github.com/twentyhq/twenty.git") == ("https://github.com/twentyhq/twenty.git", {})
+    assert source.split_login("git@github.com:twentyhq/twenty.git")[1] == {}
+    address, environ = source.split_login("https://TOKEN@git.example/r.git")
+    assert (address, environ["TWENTYOPS_GIT_USER"], environ["TWENTYOPS_GIT_PASSWORD"]) == (
+        "https://git.example/r.git",
+        "TOKEN",
+        "",
+    )
+    found = source.Source(address, "", "c", None, environ)
+    assert "TOKEN" not in repr(found)
+    with pytest.raises(source.SourceError, match="control character"):
+        source.split_login("https://a%0Ahost=evil@git.example/r.git")

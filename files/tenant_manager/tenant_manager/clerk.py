@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ from tenant_manager.remote import NotThere, Remote
 PAGE = 500
 PEOPLE_PAGE = 100  # ids of people in one address
 READINGS = 5
+ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 T = TypeVar("T")
 Json = dict[str, Any]
 
@@ -71,18 +73,31 @@ class Member:
 
 
 def plain(text: object, limit: int = 255) -> str:
-    """Text without control characters, which no name has and Twenty refuses, and not longer than it takes."""
-    return "".join(c for c in str(text or "") if c >= " " and c != "\x7f").strip()[:limit]
+    """Text without control characters, which no name has and Twenty refuses, and not longer than it takes (in UTF-16 units)."""
+    found = "".join(c for c in str(text or "") if c >= " " and c != "\x7f" and not "\ud800" <= c <= "\udfff").strip()
+    return found.encode("utf-16-le")[: 2 * limit].decode("utf-16-le", "ignore").strip()
+
+
+def address(text: object) -> tuple[str, bool]:
+    """An e-mail address as it is compared, and whether it may stand for a person.
+
+    Only ASCII is folded. Where the whole of Unicode folds otherwise (U+212A, the Kelvin sign, becomes a plain k), the address
+    could pass for somebody else's, and counts as not verified.
+    """
+    found = str(text or "").strip()
+    folded = found.translate(ASCII_LOWER)
+    return folded, folded == found.lower()
 
 
 def person(found: Json) -> Person:
     primary = found.get("primary_email_address_id")
     emails = [e for e in found.get("email_addresses") or [] if e.get("id") == primary]
     verified = bool(emails) and (emails[0].get("verification") or {}).get("status") == "verified"
+    email, sound = address(emails[0]["email_address"] if emails else "")
     return Person(
         user_id=str(found["id"]),
-        email=str(emails[0]["email_address"]).strip().lower() if emails else "",
-        verified=verified,
+        email=email,
+        verified=verified and sound,
         first_name=plain(found.get("first_name")),
         last_name=plain(found.get("last_name")),
         image_url=str(found.get("image_url") or ""),

@@ -87,9 +87,7 @@ class Reconciler:
             )
             return report
         if not dry:
-            for user_id in standings:
-                await self.store.defer(user_id)  # read again under the person's lock
-            await self._repair(list(differing), Budget(allowed), report)
+            await self._repair([*standings, *differing], Budget(allowed), report)
         return report
 
     async def _people(self, members: dict[str, dict[str, Member]]) -> dict[str, Person]:
@@ -123,7 +121,7 @@ class Reconciler:
         return why, len(leaving)
 
     async def _repair(self, targets: list[str], budget: Budget, report: Json) -> None:
-        """Each organisation is read from Clerk again under its lock: what was compared may be old by now."""
+        """Each organisation or person is read from Clerk again under its lock: what was compared may be old by now."""
         waiting = iter(targets)
 
         async def worker() -> None:
@@ -139,6 +137,9 @@ class Reconciler:
                     report["repaired"].append(target)
                 except ManagerError as error:
                     report["failed"][target] = str(error)
+                except Exception as error:  # of one organisation: it must not end the run for the others
+                    LOG.exception("not reconciled", extra={"target": target})
+                    report["failed"][target] = f"{type(error).__name__}: {error}"
 
         async with asyncio.TaskGroup() as group:
             for _ in range(self.settings.workers):

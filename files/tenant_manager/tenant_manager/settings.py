@@ -41,6 +41,8 @@ class Settings(BaseSettings):
         default=2, ge=0, description="Events look at an organisation again no sooner; their number costs nothing."
     )
     body_limit: int = Field(default=256 * 1024, ge=1024)
+    body_timeout: float = Field(default=10, gt=0, description="A webhook's body is there by then.")
+    bodies_limit: int = Field(default=32 * 1024 * 1024, ge=1024 * 1024, description="Bytes of bodies that are held at a time.")
     http_timeout: float = Field(default=30, gt=0)
     data_model_timeout: float = Field(default=180, gt=0)
     backoff_base: float = Field(default=2, gt=0)

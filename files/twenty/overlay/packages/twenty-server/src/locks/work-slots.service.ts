@@ -20,11 +20,16 @@ type Work<Result> = (signal: AbortSignal) => Promise<Result>;
 const callerOf = (response: Response): AbortSignal => {
   const caller = new AbortController();
 
-  response.once('close', () => {
+  const look = () => {
     if (!response.writableFinished) {
       caller.abort(new CallerGone());
     }
-  });
+  };
+
+  response.once('close', look);
+  if (response.closed) {
+    look();
+  }
 
   return caller.signal;
 };

@@ -79,7 +79,19 @@ export class WorkspaceBoundDriver implements StorageDriver {
   async readFolder(folderPath: string): Promise<Sources> {
     refuse('read a folder', findFolderProblem(folderPath));
 
-    return this.driver.readFolder(folderPath);
+    try {
+      return await this.driver.readFolder(folderPath);
+    } catch (error) {
+      // The local driver's own error names the place on the server's disk.
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+        throw new FileStorageException(
+          'Folder not found',
+          FileStorageExceptionCode.FILE_NOT_FOUND,
+        );
+      }
+
+      throw error;
+    }
   }
 
   async delete(params: Place): Promise<void> {
@@ -95,7 +107,12 @@ export class WorkspaceBoundDriver implements StorageDriver {
   }
 
   async copy(params: { from: Place; to: Place }): Promise<void> {
-    refuse('copy', findPlaceProblem(params.from) ?? findPlaceProblem(params.to));
+    // Upstream copies a person's picture into a workspace that they join: without it rather than not at all.
+    refuse(
+      'copy',
+      findPlaceProblem(params.from) ?? findPlaceProblem(params.to),
+      FileStorageExceptionCode.FILE_NOT_FOUND,
+    );
 
     return this.driver.copy(params);
   }

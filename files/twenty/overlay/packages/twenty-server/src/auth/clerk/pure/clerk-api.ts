@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-only
 
+import { readEmailAddress } from './email-address';
 import { fetchJson, type Fetch } from './fetch-json';
 import { fieldOf, isFields, type JsonFields } from './strict-json';
 
@@ -44,7 +45,9 @@ const nameOf = (fields: JsonFields, name: string): string =>
     // eslint-disable-next-line no-control-regex
     .replace(/[\u0000-\u001f\u007f]+/g, ' ')
     .trim()
-    .slice(0, LONGEST_NAME);
+    .slice(0, LONGEST_NAME)
+    // a character beyond U+FFFF that was cut in two
+    .replace(/[\ud800-\udbff]$/, '');
 
 const isHttps = (value: string) =>
   value.length <= 2048 &&
@@ -69,9 +72,9 @@ export const readProfile = (
         typeof primaryId === 'string' && fieldOf(address, 'id') === primaryId,
     );
   const verification = primary && fieldOf(primary, 'verification');
-  const email = primary
-    ? textOf(primary, 'email_address').trim().toLowerCase()
-    : '';
+  const { email, sound } = readEmailAddress(
+    primary ? textOf(primary, 'email_address') : '',
+  );
   const imageUrl = textOf(answer, 'image_url');
 
   return {
@@ -79,6 +82,7 @@ export const readProfile = (
     email,
     emailVerified:
       email !== '' &&
+      sound &&
       isFields(verification) &&
       fieldOf(verification, 'status') === 'verified',
     firstName: nameOf(answer, 'first_name'),

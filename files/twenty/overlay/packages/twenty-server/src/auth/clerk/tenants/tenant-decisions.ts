@@ -2,6 +2,8 @@
 
 import { createHash } from 'crypto';
 
+import { readEmailAddress } from 'src/auth/clerk/pure/email-address';
+
 type Person = { clerkUserId: string; email: string; emailVerified: boolean };
 
 const fingerprint = (value: string, length: number) =>
@@ -13,7 +15,7 @@ export const placeholderEmail = (clerkUserId: string): string =>
 
 export const knownEmail = (person: Person): string =>
   person.emailVerified
-    ? person.email.trim().toLowerCase()
+    ? readEmailAddress(person.email).email
     : placeholderEmail(person.clerkUserId);
 
 export type Occupant = { userId: string; clerkUserId: string | null };

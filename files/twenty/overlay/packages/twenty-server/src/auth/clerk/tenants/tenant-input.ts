@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-only
 
+import { readEmailAddress } from '../pure/email-address';
 import { TENANT_WAITS, type TenantWait } from '../pure/session-exchange';
 
 export type ClerkPerson = {
@@ -103,8 +104,10 @@ export const readPerson = (
 
   return finish(details, () => ({
     clerkUserId: id as string,
-    email: (value.email as string).trim().toLowerCase(),
-    emailVerified: value.emailVerified as boolean,
+    email: readEmailAddress(value.email as string).email,
+    emailVerified:
+      (value.emailVerified as boolean) &&
+      readEmailAddress(value.email as string).sound,
     firstName: ((value.firstName as string | null) ?? '').trim(),
     lastName: ((value.lastName as string | null) ?? '').trim(),
     ...(imageUrl === '' ? {} : { imageUrl: imageUrl as string }),
