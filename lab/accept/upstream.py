@@ -144,10 +144,10 @@ def in_builder(ssh: Sequence[str], tree: Path, contexts: dict[str, str], wanted:
 
 @dataclass(frozen=True)
 class Answer:
-    """What jest says of one test file; ``message`` is empty where it passed."""
+    """What jest says of one test file: how many tests passed, full names of those that failed, and why; empty where it passed."""
 
     passed: int
-    failed: int
+    failed: tuple[str, ...]
     message: str
 
 
@@ -157,9 +157,10 @@ def read(results: Path) -> dict[str, Answer]:
     for file in results.glob("*.json"):
         for told in json.loads(file.read_text())["testResults"]:
             _, _, name = told["name"].rpartition(f"/packages/{file.stem}/")
-            states = [case["status"] for case in told["assertionResults"]]
-            bad = told["status"] != "passed"
+            cases = told["assertionResults"]
             found[f"packages/{file.stem}/{name}"] = Answer(
-                states.count("passed"), states.count("failed"), told["message"] if bad else ""
+                sum(case["status"] == "passed" for case in cases),
+                tuple(sorted(case["fullName"] for case in cases if case["status"] == "failed")),
+                told["message"] if told["status"] != "passed" else "",
             )
     return found

@@ -753,19 +753,28 @@ def test_test_files_beside_and_importing_what_is_touched_are_found(tmp_path: Pat
 
 
 def test_jests_answers_are_read_file_by_file(tmp_path: Path) -> None:
+    good, bad = ({"status": status, "fullName": f"It {status}"} for status in ("passed", "failed"))
     told = [
         {
             "name": "/app/packages/twenty-server/src/a.spec.ts",
             "status": "passed",
             "message": "",
-            "assertionResults": [{"status": "passed"}],
+            "assertionResults": [good, good],
         },
-        {"name": "/app/packages/twenty-server/src/b.spec.ts", "status": "failed", "message": "no", "assertionResults": []},
+        {
+            "name": "/app/packages/twenty-server/src/b.spec.ts",
+            "status": "failed",
+            "message": "no",
+            "assertionResults": [good, bad],
+        },
+        {"name": "/app/packages/twenty-server/src/c.spec.ts", "status": "failed", "message": "no module", "assertionResults": []},
     ]
     (tmp_path / "twenty-server.json").write_text(json.dumps({"testResults": told}))
-    found = upstream.read(tmp_path)
-    assert found["packages/twenty-server/src/a.spec.ts"] == upstream.Answer(1, 0, "")
-    assert found["packages/twenty-server/src/b.spec.ts"].message == "no"
+    assert upstream.read(tmp_path) == {
+        "packages/twenty-server/src/a.spec.ts": upstream.Answer(2, (), ""),
+        "packages/twenty-server/src/b.spec.ts": upstream.Answer(1, ("It failed",), "no"),
+        "packages/twenty-server/src/c.spec.ts": upstream.Answer(0, (), "no module"),
+    }
 
 
 def test_the_stages_that_run_them_stand_after_upstreams_own() -> None:
