@@ -12,7 +12,7 @@ from typing import Protocol
 
 from lab.identity import PROJECT
 
-PLENTY = {"SERVER_MEMORY_MB": "4096", "REDIS_MEMORY_MB": "1024"}
+PLENTY = {"SERVER_MEMORY_MB": "4096", "REDIS_CACHE_MEMORY_MB": "1024"}
 """Sizes for about fifty workspaces on one server; the default sizes are those of .env.example."""
 
 
