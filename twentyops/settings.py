@@ -355,8 +355,13 @@ class Settings(BaseSettings):
     )
     server_memory_mb: Megabytes = Field(1280, description="Limit of the container, MB (800 MB are used after boot).")
     worker_memory_mb: Megabytes = Field(864, description="Limit of the container, MB (650 MB are used after boot).")
-    tenant_manager_memory_mb: Megabytes = Field(192, description="Limit of the container, MB (80 MB are used at work).")
-    caddy_memory_mb: Megabytes = Field(96, description="Limit of the container, MB.")
+    tenant_manager_memory_mb: Megabytes = Field(
+        176, description="Limit of the container, MB (80 MB are used at work, 115 MB under a flood of webhooks)."
+    )
+    caddy_memory_mb: Megabytes = Field(
+        160,
+        description="Limit of the container, MB: a crowd of 1300 connections, which is all that the kernel lets in, takes 145.",
+    )
     reserved_memory_mb: Megabytes = Field(
         512, description="Left to the system and Docker; limits and this must fit the droplet's memory."
     )

@@ -66,6 +66,8 @@ class Crowd:
         family = socket.AF_INET6 if ":" in source else socket.AF_INET
         made = socket.socket(family, socket.SOCK_STREAM)
         made.setblocking(False)
+        if self.mode == "readers":
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         # the kernel looks for a free port only when it knows where to
         made.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT
         made.bind((source, 0))
@@ -99,6 +101,9 @@ class Crowd:
                 one.socket.settimeout(5)
                 one.socket.sendall(head(host, self.path, self.length, self.headers) + b"x" * self.length)
                 one.socket.setblocking(False)
+            case "readers":
+                get = f"GET {self.path} HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: gzip, zstd, br\r\n\r\n"
+                one.socket.send(get.encode())
             case "idle":
                 one.socket.send(f"GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
             case "silent":
@@ -125,12 +130,15 @@ class Crowd:
                             raise OSError(error, "connect")
                         self.begin(one)
                         continue
-                    part = one.socket.recv(65536)
+                    # who does not read looks at the first line, which stays where it is
+                    part = one.socket.recv(15, socket.MSG_PEEK) if self.mode == "readers" else one.socket.recv(65536)
                     if not part:
                         raise ConnectionResetError
                     if not one.answer:
                         status = part.split(b" ", 2)[1].decode() if part.startswith(b"HTTP/") else "strange"
                         self.told[status] = self.told.get(status, 0) + 1
+                        if self.mode == "readers":
+                            self.selector.unregister(one.socket)
                     one.answer = part
                 except OSError as error:
                     self.ended(one, "refused" if one.state == "connecting" else type(error).__name__)
@@ -299,7 +307,7 @@ def main() -> None:
     parser.add_argument("--sources", required=True, help="addresses with commas")
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--number", type=int, default=0)
-    parser.add_argument("--mode", choices=["headers", "bodies", "whole", "idle", "silent"], default="bodies")
+    parser.add_argument("--mode", choices=["headers", "bodies", "whole", "readers", "idle", "silent"], default="bodies")
     parser.add_argument("--path", default="/graphql")
     parser.add_argument("--length", type=int, default=1_500_000)
     parser.add_argument("--first", type=int, default=1000)
