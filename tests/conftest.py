@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--egress-allowed",
         default="",
-        help="tenants: an address of this machine that the server's TWENTYOPS_EGRESS_ALLOW opens (natively 127.0.0.2), for redirects",
+        help="tenants: an address of this machine that the server's TWENTYOPS_TENANTS_MAY_REACH opens (natively 127.0.0.2), for redirects",
     )
     parser.addoption(
         "--lab", default="", help="rehearsal: name of a lab that is up, used as it is and left up; empty: one of its own"

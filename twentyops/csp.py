@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 from twentyops.settings import Settings, publishable_key_host
 
-FILE_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
-"""For what tenants upload: opened by itself, it runs nothing and belongs to no origin. The server says the same
+FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
+"""For what tenants upload: opened by itself, it runs nothing and belongs to no origin. (The style is the browser's own, around a
+picture.) The server says the same
 (files/twenty/overlay/.../tenancy/files/pure/file-response.ts)."""
 
 FILE_TYPES = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from twentyops import networks
+from twentyops import inbound, networks
 from twentyops.settings import Settings
 from twentyops.stack import published_ports, templates
 
@@ -32,7 +32,7 @@ PRIVATE_V6 = ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
 
 def files(settings: Settings, name_servers: Sequence[str]) -> dict[str, str]:
     """Every table, ``{file name below DIRECTORY: text}``. ``name_servers``: whom the droplet's Docker asks (facts.HostState)."""
-    return {"egress.nft": egress(settings, name_servers)}
+    return {"egress.nft": egress(settings, name_servers), "inbound.nft": inbound.rules(settings)}
 
 
 def egress(settings: Settings, name_servers: Sequence[str]) -> str:

@@ -197,9 +197,13 @@ def egress_target(text: str) -> EgressTarget:
     return EgressTarget(network, int(port or 0))
 
 
+def _targets(value: str) -> tuple[EgressTarget, ...]:
+    found = {egress_target(text) for text in value.replace(",", " ").split()}
+    return tuple(sorted(found, key=lambda t: (t.network.version, str(t.network), t.port)))
+
+
 def _egress_targets(value: str) -> str:
-    for text in value.replace(",", " ").split():
-        egress_target(text)
+    _targets(value)
     return value
 
 
@@ -337,6 +341,10 @@ class Settings(BaseSettings):
         "",
         description="Private addresses that server, worker and tenant manager may reach, with commas: an SMTP relay 10.0.0.5:587, S3 in a VPC 10.0.8.0/24:443. Everything else that is private is closed to them.",
     )
+    tenant_egress_allow: Annotated[str, AfterValidator(_egress_targets)] = Field(
+        "",
+        description="As EGRESS_ALLOW, but for what tenants choose: webhooks, HTTP steps of workflows, mail servers. Every tenant may then call these addresses.",
+    )
 
     # -- size ----------------------------------------------------------------------------------------------------------
     postgres_memory_mb: Megabytes = Field(512, description="Limit of the container, MB.")
@@ -347,8 +355,13 @@ class Settings(BaseSettings):
     )
     server_memory_mb: Megabytes = Field(1280, description="Limit of the container, MB (800 MB are used after boot).")
     worker_memory_mb: Megabytes = Field(864, description="Limit of the container, MB (650 MB are used after boot).")
-    tenant_manager_memory_mb: Megabytes = Field(192, description="Limit of the container, MB (80 MB are used at work).")
-    caddy_memory_mb: Megabytes = Field(96, description="Limit of the container, MB.")
+    tenant_manager_memory_mb: Megabytes = Field(
+        176, description="Limit of the container, MB (80 MB are used at work, 115 MB under a flood of webhooks)."
+    )
+    caddy_memory_mb: Megabytes = Field(
+        160,
+        description="Limit of the container, MB: a crowd of 1300 connections, which is all that the kernel lets in, takes 145.",
+    )
     reserved_memory_mb: Megabytes = Field(
         512, description="Left to the system and Docker; limits and this must fit the droplet's memory."
     )
@@ -397,9 +410,13 @@ class Settings(BaseSettings):
 
     @property
     def egress_allowed(self) -> tuple[EgressTarget, ...]:
-        """EGRESS_ALLOW, sorted."""
-        found = {egress_target(text) for text in self.egress_allow.replace(",", " ").split()}
-        return tuple(sorted(found, key=lambda t: (t.network.version, str(t.network), t.port)))
+        """What the packet filter opens: EGRESS_ALLOW and TENANT_EGRESS_ALLOW, sorted."""
+        return _targets(f"{self.egress_allow} {self.tenant_egress_allow}")
+
+    @property
+    def tenant_egress_allowed(self) -> tuple[EgressTarget, ...]:
+        """What the CRM connects to for a tenant, although it is private; sorted."""
+        return _targets(self.tenant_egress_allow)
 
     @property
     def builder_is_local(self) -> bool:

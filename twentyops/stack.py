@@ -147,6 +147,8 @@ def env_files(settings: Settings, secrets: Mapping[str, str]) -> dict[str, dict[
         }
     twenty = {name: value for name, value in twenty.items() if value != ""}
     serving = {"TMPDIR": SCRATCH}
+    if s.tenant_egress_allowed:
+        serving["TWENTYOPS_EGRESS_ALLOW"] = ",".join(sorted({str(target.network) for target in s.tenant_egress_allowed}))
     return {
         "postgres": {"POSTGRES_USER": "postgres", "POSTGRES_PASSWORD": secrets["postgres_password"]},
         # redis-cli takes its password from this variable, and so does the server's start
@@ -157,6 +159,8 @@ def env_files(settings: Settings, secrets: Mapping[str, str]) -> dict[str, dict[
         # npx, yarn and tsx write below their home
         "migrate": twenty | {"HOME": "/tmp", "NODE_OPTIONS": _heap(MIGRATE_MEMORY_MB)},  # noqa: S108 - the container's own
         "tenant-manager": _tenant_manager(s, secrets),
+        # garbage is collected harder before the limit is near: a crowd's connections leave much of it behind
+        "caddy": {"GOMEMLIMIT": f"{int(s.caddy_memory_mb * 0.85)}MiB"},
     }
 
 

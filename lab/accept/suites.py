@@ -12,7 +12,7 @@ from typing import Protocol
 
 from lab.identity import PROJECT
 
-PLENTY = {"SERVER_MEMORY_MB": "4096", "REDIS_MEMORY_MB": "1024"}
+PLENTY = {"SERVER_MEMORY_MB": "4096", "REDIS_CACHE_MEMORY_MB": "1024"}
 """Sizes for about fifty workspaces on one server; the default sizes are those of .env.example."""
 
 
@@ -124,7 +124,7 @@ def _as_people(place: Place) -> list[str]:
 
 def _attackers_server(values: Mapping[str, str], gateway: str) -> dict[str, str]:
     """tests/tenants plays a server on the internet, on any port of this machine: the deployment may ask it."""
-    return {"EGRESS_ALLOW": ",".join(filter(None, (values.get("EGRESS_ALLOW"), gateway)))}
+    return {"TENANT_EGRESS_ALLOW": ",".join(filter(None, (values.get("TENANT_EGRESS_ALLOW"), gateway)))}
 
 
 def _browser(place: Place) -> list[str]:
@@ -181,6 +181,11 @@ SUBDOMAINS = Allowed(
     "subdomains", "the lab deploys the one-address mode; a deployment in subdomain mode is asked by hand (docs/sign-in.md)"
 )
 
+OUTBOUND = Allowed(
+    "test_outbound_answers",
+    "the deployed product opens no address of the lab to tenants, so none can stand for a server on the internet; run natively",
+)
+
 SUITES = (
     Suite(
         "smoke",
@@ -224,7 +229,7 @@ SUITES = (
         why_larger="makes more workspaces than the default sizes have room for (about 20)",
         settings=_attackers_server,
         fresh=True,
-        allowed=(SUBDOMAINS,),
+        allowed=(SUBDOMAINS, OUTBOUND),
     ),
     Suite(
         "webhooks",

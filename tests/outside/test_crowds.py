@@ -4,8 +4,10 @@ is served. The sizes are the issue's (T12, T13 in the facts)."""
 from __future__ import annotations
 
 import json
+import re
 import time
 
+import httpx
 import pytest
 
 from lab.clerk import signing
@@ -23,6 +25,14 @@ def stranger() -> str:
     return json.dumps(signing.headers([signing.new_secret()], "msg_stranger", int(time.time()), b""))
 
 
+def largest(outside: Outside) -> str:
+    """Path of the largest of the scripts and styles that the page names."""
+    with httpx.Client(base_url=f"http://{outside.droplet.address}", timeout=30, trust_env=False) as public:
+        named: list[str] = re.findall(r'(?:src|href)="(/[^"]+\.(?:js|css))"', public.get("/").text)
+        sizes: dict[str, int] = {path: len(public.get(path).content) for path in named}
+    return max(sizes, key=lambda path: sizes[path])
+
+
 CROWDS = {
     "slow headers": ("--mode", "headers"),
     "slow bodies": ("--mode", "bodies", "--length", "1500000", "--first", "1000"),
@@ -31,6 +41,7 @@ CROWDS = {
     "uploads that stop": ("--mode", "bodies", "--path", "/metadata", "--length", "1500000", "--first", "60000", "--headers", "MULTIPART"),
     "unsigned webhooks": ("--mode", "whole", "--path", WEBHOOK_PATH, "--length", "250000", "--headers", "STRANGER"),
     "unsigned webhooks that stop": ("--mode", "bodies", "--path", WEBHOOK_PATH, "--length", "250000", "--first", "60000", "--headers", "STRANGER"),
+    "readers that stop": ("--mode", "readers", "--path", "LARGEST"),
     "idle": ("--mode", "idle"),
     "silent": ("--mode", "silent"),
 }  # fmt: skip
@@ -41,7 +52,11 @@ CROWDS = {
 def test_a_crowd_takes_nobody_down_and_shuts_nobody_out(
     outside: Outside, all_stay_up: Containers, kind: str, addresses: int
 ) -> None:
-    given = {"STRANGER": stranger(), "MULTIPART": '{"Content-Type": "multipart/form-data; boundary=x"}'}
+    given = {
+        "STRANGER": stranger(),
+        "MULTIPART": '{"Content-Type": "multipart/form-data; boundary=x"}',
+        "LARGEST": largest(outside),
+    }
     options = [given.get(option, option) for option in CROWDS[kind]]
     crowd = outside.start(
         "crowd", outside.crowd[:addresses], SECONDS + 2, "--number", str(CONNECTIONS), "--within", "2", "--again", *options

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 
 import { ClerkApiUnavailable, fetchPerson, readProfile, type ClerkProfile } from 'src/auth/clerk/pure/clerk-api';
 import { readClerkClientConfig, readClerkSettings } from 'src/auth/clerk/pure/clerk-settings';
+import { readEmailAddress } from 'src/auth/clerk/pure/email-address';
 import { KeysUnavailable } from 'src/auth/clerk/pure/key-set';
 import { decodePublishableKey } from 'src/auth/clerk/pure/publishable-key';
 import { answerOf, endSession, exchangeSession, labelsOf, type ExchangePorts, type Outcome, type Tenant } from 'src/auth/clerk/pure/session-exchange';
@@ -310,4 +311,26 @@ test('the Backend API: its own word for 404 is nobody, everything else that is n
     [() => { throw new TypeError('fetch failed'); }, 5],
   ] as Array<[() => Response, number]>)
     await assert.rejects(answering(response), (error: Error) => error instanceof ClerkApiUnavailable && error.retryAfterInSeconds === seconds && !error.message.includes('sk_test'));
+});
+
+test('an address that another spelling of letters could make somebody else\'s is not verified', () => {
+  const told = (email: string, firstName = 'Kim') =>
+    readProfile({
+      id: 'user_2alice', primary_email_address_id: 'idn_1', first_name: firstName,
+      email_addresses: [{ id: 'idn_1', email_address: email, verification: { status: 'verified' } }],
+    }, 'user_2alice');
+  for (const [email, kept, sound] of [
+    [' Kim@People.TEST ', 'kim@people.test', true],
+    ['jos\u00e9@people.test', 'jos\u00e9@people.test', true],
+    ['\u212aim@people.test', '\u212aim@people.test', false],
+    ['kim@\u212aeople.test', 'kim@\u212aeople.test', false],
+    ['\u0130ris@people.test', '\u0130ris@people.test', false],
+  ] as const) {
+    assert.deepEqual(readEmailAddress(email), { email: kept, sound });
+    assert.equal(told(email)?.email, kept);
+    assert.equal(told(email)?.emailVerified, sound);
+  }
+  const cut = told('a@b.test', `a${'\u{1f600}'.repeat(200)}`)?.firstName ?? '';
+  assert.equal(cut, `a${'\u{1f600}'.repeat(127)}`);
+  assert.equal(told('a@b.test', `ab${'\u{1f600}'.repeat(200)}`)?.firstName, `ab${'\u{1f600}'.repeat(126)}`);
 });

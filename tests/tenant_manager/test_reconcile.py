@@ -172,3 +172,22 @@ def test_clerks_rate_limit_is_waited_for(world: World) -> None:
     assert len(reconcile(world)["repaired"]) == 12
     world.clerk.settings(rate_limit=None)
     world.settle(1)
+
+
+def test_names_of_255_emoji_are_taken(world: World) -> None:
+    """Clerk counts them as 255, Twenty as 510."""
+    ids = quiet(world, 1)
+    world.emulator.instance.data.organizations[ids["Firm 0"]].name = "😀" * 255
+    world.emulator.instance.data.users[ids[BOB]].first_name = "😀" * 255
+    assert reconcile(world)["failed"] == {}
+    assert world.twenty.tenants[ids["Firm 0"]]["name"] == "😀" * 127
+
+
+def test_an_unexpected_error_of_one_organisation_leaves_the_others(world: World) -> None:
+    ids = quiet(world, 4)
+    broken = ids["Firm 1"]
+    world.twenty.nonsense.add(broken)
+    report = reconcile(world, code=1)
+    assert list(report["failed"]) == [broken]
+    assert "KeyError" in report["failed"][broken]
+    assert sorted(report["repaired"]) == sorted(ids[f"Firm {n}"] for n in (0, 2, 3))

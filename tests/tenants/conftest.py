@@ -20,6 +20,7 @@ from joserfc.jwk import OctKey
 
 from lab.clerk.control import Control
 from tests.contract.api import Api
+from tests.tenants.outbound import Catcher, caught
 
 Json = Any
 
@@ -229,3 +230,21 @@ def one(server: Server) -> Tenant:
 @pytest.fixture(scope="session")
 def other(server: Server) -> Tenant:
     return server.tenant("Other")
+
+
+@pytest.fixture
+def inner() -> Iterator[Catcher]:
+    """Stands for what is inside: nothing may arrive here."""
+    with caught("127.0.0.1") as catcher:
+        yield catcher
+        assert catcher.arrived == []
+
+
+@pytest.fixture(scope="module")
+def attacker(server: Server) -> Tenant:
+    return server.tenant("Attacker")
+
+
+@pytest.fixture
+def api(attacker: Tenant) -> Api:
+    return attacker.server.api(attacker.server.session(attacker.workspace, attacker.owner.email).access)

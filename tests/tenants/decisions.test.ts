@@ -96,6 +96,9 @@ test("a member keeps a role of Twenty's own, an admin is Admin", () => {
 test('input is read whole, and every mistake is named', () => {
   assert.deepEqual(readPerson(PERSON, 'owner'), { ok: true, value: { ...PERSON, email: 'a@people.test' } });
   assert.equal(readPerson({ ...PERSON, firstName: null, imageUrl: null }, 'owner').ok, true);
+  // U+212A would be folded to a plain k
+  const kelvin = readPerson({ ...PERSON, email: '\u212aim@people.test' }, 'owner');
+  assert.deepEqual(kelvin, { ok: true, value: { ...PERSON, email: '\u212aim@people.test', emailVerified: false } });
   for (const value of [null, [], 'x', 1, undefined]) {
     assert.equal(readPerson(value, 'owner').ok, false);
     assert.equal(readTenant('org_abcdef', value).ok, false);

@@ -15,7 +15,7 @@ SLACK = 20.0
 
 
 def signed_out(server: Server, token: str) -> int:
-    return server.http.delete("/clerk/session", headers={"Authorization": f"Bearer {token}"}).status_code
+    return server.http.delete("/clerk/session", headers={"Authorization": f"Bearer {token}".strip()}).status_code
 
 
 def told(server: Server, method: str, path: str, body: dict[str, str]) -> dict[str, object]:

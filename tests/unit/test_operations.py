@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,3 +90,50 @@ def test_secrets_are_in_no_command_and_in_no_representation(fake_host: Host, mon
         for command in generator:
             assert secret not in str(command)
             assert secret not in repr(command)
+
+
+@pytest.fixture(scope="module")
+def apt_keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Path], str]:
+    """(key files: one, another, both; fingerprint of the first)."""
+    place = tmp_path_factory.mktemp("keys")
+    gpg = ["gpg", "--homedir", str(place), "--batch", "--quiet", "--passphrase", "", "--pinentry-mode", "loopback"]
+    found: dict[str, Path] = {}
+    try:
+        for name in ("one", "another"):
+            subprocess.run(
+                [*gpg, "--quick-gen-key", f"{name} <{name}@keys.test>", "ed25519", "sign"], check=True, capture_output=True
+            )
+            text = subprocess.run([*gpg, "--armor", "--export", f"{name}@keys.test"], check=True, capture_output=True).stdout
+            found[name] = place / f"{name}.asc"
+            found[name].write_bytes(text)
+        listed = subprocess.run(
+            [*gpg, "--with-colons", "--list-keys", "one@keys.test"], check=True, capture_output=True, text=True
+        )
+    finally:
+        subprocess.run(["gpgconf", "--homedir", str(place), "--kill", "all"], check=True)
+    found["both"] = place / "both.asc"
+    found["both"].write_bytes(found["one"].read_bytes() + found["another"].read_bytes())
+    found["none"] = place / "none.asc"
+    found["none"].write_text("<html>not found</html>")
+    return found, next(line.split(":")[9] for line in listed.stdout.splitlines() if line.startswith("fpr"))
+
+
+@pytest.mark.parametrize("served", ["one", "another", "both", "none"])
+def test_docker_key_is_installed_only_if_it_is_the_one(
+    apt_keys: tuple[dict[str, Path], str], served: str, tmp_path: Path
+) -> None:
+    files, fingerprint = apt_keys
+    keyring = tmp_path / "keyrings/docker.asc"
+    done = subprocess.run(
+        ["sh", "-c", operations.APT_KEY, "sh", files[served].as_uri(), str(keyring), fingerprint], capture_output=True, text=True
+    )
+    if served == "one":
+        assert done.returncode == 0, done.stderr
+        assert keyring.read_bytes() == files["one"].read_bytes()
+        assert keyring.stat().st_mode & 0o777 == 0o644
+    else:
+        assert done.returncode != 0
+        assert "nothing was installed" in done.stderr
+        assert fingerprint in done.stderr
+        assert not keyring.exists()
+    assert list(keyring.parent.iterdir()) == ([keyring] if served == "one" else [])

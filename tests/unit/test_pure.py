@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from hypothesis import given
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 from tests.unit.test_settings import GOOD
 from twentyops import builder, distributions, facts, firewall, lock, networks, operations, preflight, release, stack
-from twentyops.registry import ImageRef
+from twentyops.registry import ImageRef, Registry, RegistryError
 from twentyops.settings import Settings, load
 
 IMAGES = {name: f"r.example.com/{name}@sha256:{'0' * 64}" for name in ("postgres", "redis", "caddy", "server", "tenant-manager")}
@@ -276,6 +277,16 @@ def test_the_packet_filter_is_one_table_that_replaces_itself_and_flushes_nothing
     assert "ip daddr 10.0.0.5/32 tcp dport 587 accept" in firewall.egress(settings(EGRESS_ALLOW="10.0.0.5:587"), [])
 
 
+def test_what_is_opened_for_the_server_is_not_opened_for_tenants() -> None:
+    given = settings(EGRESS_ALLOW="10.0.0.5:587", TENANT_EGRESS_ALLOW="10.0.9.0/24:443,10.0.9.0/24:8443")
+    rules, variables = firewall.egress(given, []), stack.env_files(given, SECRETS)
+    for line in ("ip daddr 10.0.0.5/32 tcp dport 587 accept", "ip daddr 10.0.9.0/24 tcp dport 443 accept"):
+        assert line in rules
+    for service in ("server", "worker"):
+        assert variables[service]["TWENTYOPS_EGRESS_ALLOW"] == "10.0.9.0/24"
+    assert "TWENTYOPS_EGRESS_ALLOW" not in stack.env_files(settings(EGRESS_ALLOW="10.0.0.5"), SECRETS)["server"]
+
+
 def test_docker_does_not_start_without_the_packet_filter() -> None:
     assert f"Requires={firewall.UNIT}" in firewall.DOCKER_DROP_IN
     unit = firewall.unit({"egress.nft": ""})
@@ -369,10 +380,40 @@ def test_image_reference_is_split(text: str, name: str, tag: str) -> None:
     assert (reference.name, reference.tag) == (name, tag)
 
 
-@pytest.mark.parametrize("text", ["", "UPPER/case", "a b", "x@md5:1"])
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "UPPER/case",
+        "a b",
+        "x@md5:1",
+        "x@",
+        "x@sha256:",
+        "x@sha256:abc",
+        f"x@{DIGEST}0",
+        f"x@{DIGEST.upper()}",
+        f"x@{DIGEST[:-1]}'",
+        f"x@{DIGEST}\n",
+    ],
+)
 def test_text_that_is_no_image_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no image reference"):
         ImageRef.parse(text)
+
+
+@pytest.mark.parametrize("told", [DIGEST, DIGEST[:-1] + "'", "sha256:'; DROP ROLE x; --", "", "sha512:" + "0" * 128])
+def test_digest_of_a_registry_is_taken_only_in_its_shape(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = Registry("registry.example.com")
+    answer = httpx.Response(200, headers={"docker-content-digest": told})
+    monkeypatch.setattr(registry, "_request", lambda *_, **__: answer)
+    if told == DIGEST:
+        assert registry.digest("library/redis", "7") == DIGEST
+        return
+    with pytest.raises(RegistryError, match="no digest for library/redis:7"):
+        registry.digest("library/redis", "7")
 
 
 def test_lock_counts_until_its_time_is_over_or_its_process_is_gone() -> None:

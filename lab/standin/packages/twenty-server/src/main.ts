@@ -1,3 +1,4 @@
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 
@@ -24,8 +25,8 @@ const main = async (): Promise<void> => {
   await loadClerk()?.prepareClerk();
   generateFrontConfig(config.serverUrl);
 
-  const server = createApp().listen(config.port);
-  // as the patchset's outside/keep-connections.ts: a kept connection ends at the proxy first
+  const server = createServer(createApp()).listen({ port: config.port, backlog: 4096 });
+  // backlog and times as in the patchset's outside/keep-connections.ts
   server.keepAliveTimeout = 75_000;
   server.headersTimeout = 80_000;
   await new Promise<void>((resolve, reject) => server.once('listening', resolve).once('error', reject));

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: AGPL-3.0-only
 
-import { type NextFunction, type Request, type Response } from 'express';
+import type { NextFunction, Request, Response } from 'express';
 
 import { visitorOf } from 'src/auth/clerk/pure/visitor';
 import { type Body, BodyGate } from 'src/outside/pure/body-gate';
 
-// What the proxy hands over whole (request_buffers): such a body is there with its request.
+// Not worth counting, whatever number of connections the kernel lets through.
 const SMALL_IN_BYTES = 16_000;
 const MEGABYTE = 1_000_000;
 const LOOK_EVERY_IN_MS = 500;

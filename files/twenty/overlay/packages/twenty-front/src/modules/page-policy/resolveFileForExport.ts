@@ -3,7 +3,7 @@ import { REACT_APP_SERVER_BASE_URL } from '~/config';
 
 /* One transparent pixel: stands where a picture of another site would be, which the page may not fetch. */
 const NO_PICTURE =
-  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNgYGBgAAAABQABh6FO1AAAAABJRU5ErkJggg==';
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAAC0lEQVR4nGNgAAIAAAUAAXpeqz8AAAAASUVORK5CYII=';
 
 const getNoPicture = () =>
   new Blob(

@@ -13,6 +13,7 @@ export type Body = {
   end(): void;
 };
 
+// `most` and `mostOfVisitor` count those that are still coming, `bytes` all that are held.
 export type BodyLimits = {
   most: number;
   mostOfVisitor: number;
@@ -48,16 +49,16 @@ export class BodyGate {
 
   // False: there is no room for this one now.
   enter(body: Body): boolean {
-    const own = this.of(body.visitor).length;
+    const coming = [...this.bodies].filter((other) => !other.isWhole());
+    const own = coming.filter(
+      (other) => other.visitor === body.visitor,
+    ).length;
 
     if (own >= this.limits.mostOfVisitor) {
       return false;
     }
-    if (this.bodies.size >= this.limits.most) {
-      const crowd = this.fullest(
-        [...this.bodies].filter((other) => !other.isWhole()),
-        (bodies) => bodies.length,
-      );
+    if (coming.length >= this.limits.most) {
+      const crowd = this.fullest(coming, (bodies) => bodies.length);
 
       if (crowd.length <= own + 1) {
         return false;
@@ -107,10 +108,6 @@ export class BodyGate {
     body.end();
   }
 
-  private of(visitor: string): Body[] {
-    return [...this.bodies].filter((body) => body.visitor === visitor);
-  }
-
   // Bodies of the visitor who has most by this measure.
   private fullest(
     bodies: Body[],
@@ -119,10 +116,10 @@ export class BodyGate {
     const byVisitor = new Map<string, Body[]>();
 
     for (const body of bodies) {
-      byVisitor.set(body.visitor, [
-        ...(byVisitor.get(body.visitor) ?? []),
-        body,
-      ]);
+      const theirs = byVisitor.get(body.visitor) ?? [];
+
+      theirs.push(body);
+      byVisitor.set(body.visitor, theirs);
     }
 
     return [...byVisitor.values()].reduce<Body[]>(

@@ -26,7 +26,7 @@ const SHOWN_TYPES = new Set([
 const NAMED_TYPES = new Set(['application/pdf']);
 
 export const FILE_CONTENT_SECURITY_POLICY =
-  "default-src 'none'; sandbox; frame-ancestors 'none'";
+  "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'";
 
 /* Headers of a stored file whose first bytes are of `detectedType` (undefined: no type known). */
 export const getFileResponseHeaders = (
