@@ -102,7 +102,7 @@ def jest(package: str, tests: Iterable[str], results: str) -> str:
     """Shell command, in the tree, that runs these test files and writes jest's JSON. It succeeds when jest could run, whatever the
     tests say. Pure."""
     below = shlex.join(test.removeprefix(f"packages/{package}/") for test in tests)
-    node = "node ../../node_modules/.bin/jest --ci --maxWorkers=2 --coverage=false --json"
+    node = "node ../../node_modules/.bin/jest --ci --forceExit --maxWorkers=2 --coverage=false --json"
     return f"cd packages/{package} && {{ {node} --outputFile={results} --runTestsByPath {below} > {results}.log 2>&1 || test -s {results}; }}"
 
 
