@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from lab.clerk.control import Control
 from lab.command import run, wait_until
 from lab.machine import Machine
 from lab.world import Lab
@@ -134,15 +135,16 @@ def containers(lab: Lab) -> Containers:
 @pytest.fixture(scope="session")
 def member(request: pytest.FixtureRequest, lab: Lab) -> Iterator[str]:
     """An access token of a tenant of its own, made by the server's internal API (on its own port: the proxy does not pass it on)."""
-    options = {name: request.config.getoption(f"--{name}") for name in ("internal-url", "internal-secret", "twenty-app-secret")}
+    options = {name: request.config.getoption(f"--{name}") for name in ("internal-url", "internal-secret")}
     if missing := [f"--{name}" for name, value in options.items() if not value]:
         pytest.skip(f"needs a signed-in member: give {', '.join(missing)}; make accept does")
-    secret = {"Authorization": f"Bearer {options['internal-secret']}"}
+    secret, told = {"Authorization": f"Bearer {options['internal-secret']}"}, lab.state().clerk
     with (
         httpx.Client(base_url=lab.public_url, timeout=60, trust_env=False) as public,
         httpx.Client(base_url=options["internal-url"], headers=secret, timeout=60, trust_env=False) as internal,
+        Control(told.admin, told.admin_token) as clerk,
     ):
-        server = Server(public, internal, options["twenty-app-secret"])
+        server = Server(public, internal, "", clerk)
         tenant = server.tenant("Outside")
         yield server.session(tenant.workspace, tenant.owner.email).access
 

@@ -116,19 +116,18 @@ def test_visitors_over_ipv6_are_counted_each_for_themselves(outside: Outside, ov
         return told
 
     wait_until(lambda: set(ask(other, 10)) == {"401"}, 20, "nobody answers over IPv6")
-    told = ask(own, 700)
+    told = ask(own, 1500)
     print(told)
     # ten a second come back while it asks
     assert told["401"] >= 600
     assert told["429"] >= 10
-    assert set(ask(same, 10)) <= {"429", "401"}
-    assert ask(same, 50).get("429", 0) > 0
+    assert ask(same, 100).get("429", 0) > 0
     assert ask(other, 50) == {"401": 50}
 
 
-def test_of_700_questions_at_once_over_ipv4_no_more_pass_than_may(outside: Outside) -> None:
+def test_of_1400_questions_over_ipv4_no_more_pass_than_may(outside: Outside) -> None:
     began = time.monotonic()
-    crowd = [outside.start("burst", [outside.crowd[50]], 60, "--number", "350", "--path", "/clerk/session") for _ in range(2)]
+    crowd = [outside.start("burst", [outside.crowd[50]], 60, "--number", "700", "--path", "/clerk/session") for _ in range(2)]
     told: dict[str, int] = {}
     for child in crowd:
         for status, number in child.end()["told"].items():

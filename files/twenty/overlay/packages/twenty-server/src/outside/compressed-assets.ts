@@ -72,6 +72,7 @@ export const compressedAssets = (
     asset.then(
       ({ body, etag }) => {
         response.set({
+          'Access-Control-Allow-Origin': '*',
           'Cache-Control': CACHE_CONTROL,
           'Content-Encoding': 'gzip',
           'Content-Type': TYPES[extname(name)],
