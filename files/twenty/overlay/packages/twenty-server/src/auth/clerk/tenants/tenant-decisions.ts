@@ -2,7 +2,7 @@
 
 import { createHash } from 'crypto';
 
-import { readEmailAddress } from 'src/auth/clerk/pure/email-address';
+import { readEmailAddress } from '../pure/email-address';
 
 type Person = { clerkUserId: string; email: string; emailVerified: boolean };
 
