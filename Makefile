@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv),$(VENV)-uv/bin/uv)
 
-.PHONY: help rehearse rehearse-down test fmt lint bench lock
+.PHONY: help rehearse rehearse-down accept test fmt lint bench lock
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -25,6 +25,9 @@ rehearse: $(VENV)/.ok ## build the lab, deploy to it with the real commands, pro
 
 rehearse-down: $(VENV)/.ok ## leave the machine as it was
 	$(PY) -m lab down
+
+accept: $(VENV)/.ok ## ask the real Twenty: TWENTY_SOURCE=DIR make accept, or with SUITE=name, AGAIN=1
+	$(PY) -m lab accept $(addprefix --suite ,$(SUITE)) $(if $(AGAIN),--again)
 
 lint: $(VENV)/.ok
 	$(VENV)/bin/ruff check .

@@ -60,7 +60,7 @@ def rehearse(args: argparse.Namespace) -> int:
     from lab import rehearse  # needs the deploy's own package, which the lab's machines do not
 
     say = Progress()
-    return rehearse.rehearse(Lab.open(args.name, say), say).exit_code
+    return rehearse.rehearse(Lab.open(args.name, say, PROJECT), say).exit_code  # never to another checkout's lab
 
 
 def bench(args: argparse.Namespace) -> int:
@@ -72,6 +72,15 @@ def bench(args: argparse.Namespace) -> int:
     if args.data_model:
         return bench.data_model(bench.on_droplet(Lab.open(args.name)), Progress())
     return bench.main(args.name, Progress())
+
+
+def accept(args: argparse.Namespace) -> int:
+    from lab.accept import run, suites  # needs the deploy's own package too
+
+    if args.list:
+        print("\n".join(run.describe(suites.SUITES)))
+        return 0
+    return run.main(args.name, args.suite, Progress(), again=args.again)
 
 
 def status(args: argparse.Namespace) -> int:
@@ -134,6 +143,10 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--memory", type=int, metavar="MIB", help="limit the droplet's memory")
     sub.add_argument("--no-images", dest="images", action="store_false", help="leave the registry empty")
     command("rehearse", rehearse, "deploy to the lab with the real commands, and report")
+    sub = command("accept", accept, "ask the real Twenty of TWENTY_SOURCE all suites that need one; exit 1 unless all was shown")
+    sub.add_argument("--suite", action="append", default=[], metavar="NAME", help="only this suite (may be repeated)")
+    sub.add_argument("--again", action="store_true", help="ask also what has a result for this release")
+    sub.add_argument("--list", action="store_true", help="the suites, and what each needs; asks nothing")
     sub = command("bench", bench, "the figures of README, measured here in a lab of its own")
     sub.set_defaults(name="bench")
     sub.add_argument("--data-model", action="store_true", help="only the data model, on the lab --name, which is up and stays up")

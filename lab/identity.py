@@ -14,6 +14,8 @@ DEFAULT_NAME = "rehearsal"
 NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,22}[a-z0-9])?")
 MARK = "TWENTYOPS_LAB_ID"
 ROLE = "TWENTYOPS_LAB_ROLE"
+OTHER_PROJECT = "LAB_PROJECT"
+"""Variable that names the checkout whose lab is used instead of this one's own, by what only opens a lab."""
 
 
 class LabError(Exception):

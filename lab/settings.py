@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from lab import state
 from lab.identity import PROJECT, LabError
@@ -13,6 +14,7 @@ from twentyops.settings import NAMES, PRODUCTION_HOST
 
 STANDIN = PROJECT / "lab" / "standin"
 VERSION = "1.11.0"
+LIMITS = ("MAX_TENANTS", "MAX_ORGANIZATIONS_PER_PERSON", "PROVISIONING_CONCURRENCY")
 
 
 def source() -> str:
@@ -29,8 +31,9 @@ def build_contexts(images: dict[str, str]) -> dict[str, str]:
 
 
 def sizes(environ: dict[str, str]) -> dict[str, str]:
-    """The containers' limits that the caller's environment names: a lab that shall hold many workspaces needs more than a small droplet."""
-    return {name: environ[name] for name in NAMES if name.endswith("_MEMORY_MB") and environ.get(name)}
+    """The limits that the caller's environment names: a lab that shall hold many workspaces needs more than a small droplet."""
+    wanted = [name for name in NAMES if name.endswith("_MEMORY_MB") or name in LIMITS]
+    return {name: environ[name] for name in wanted if environ.get(name)}
 
 
 def values(lab: Lab) -> dict[str, str]:
@@ -56,6 +59,7 @@ def values(lab: Lab) -> dict[str, str]:
         "TWENTY_SOURCE": source(),
         "TWENTY_REF": os.environ.get("TWENTY_REF", "") if os.environ.get("TWENTY_SOURCE") else "",
         "TWENTY_VERSION": os.environ.get("TWENTY_VERSION") or VERSION,
+        "SOURCE_OFFER_URL": "https://example.org/source",
         "REGISTRY": registry.address,
         "IMAGE_NAME": "wosool-ai/twenty-crm",
         "REGISTRY_USERNAME": registry.username,
@@ -76,6 +80,8 @@ def values(lab: Lab) -> dict[str, str]:
         "CLERK_SECRET_KEY": lab.clerk.secrets["secret_key"],
         "CLERK_WEBHOOK_SECRET": lab.clerk.secrets["webhook_secret"],
         "CLERK_WEBHOOK_URL": lab.webhook_url,
+        # the lab's Clerk has a private address, to which containers otherwise have no way
+        "EGRESS_ALLOW": urlsplit(clerk["apiUrl"]).netloc,
     }
     found |= sizes(dict(os.environ))
     if found["DROPLET_HOST"] == PRODUCTION_HOST or PRODUCTION_HOST in found["SERVER_URL"]:

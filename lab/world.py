@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import fcntl
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from lab import cgroups, host, names, network, process, rootfs, state
 from lab.clerk import domain
 from lab.clerk.service import Clerk
 from lab.command import run, wait_until
-from lab.identity import DEFAULT_NAME, PROJECT, Identity, LabError, cache_dir
+from lab.identity import DEFAULT_NAME, OTHER_PROJECT, PROJECT, Identity, LabError, cache_dir
 from lab.machine import DISK_GIB, Machine, Plan
 from lab.registry import Registry
 
@@ -44,9 +45,10 @@ class Lab:
         self._writing = threading.RLock()
 
     @classmethod
-    def open(cls, name: str = DEFAULT_NAME, say: Say = quiet) -> Lab:
-        """A lab that is up, from what it wrote about itself; LabError when there is none."""
-        lab = cls(name, say)
+    def open(cls, name: str = DEFAULT_NAME, say: Say = quiet, project: Path | None = None) -> Lab:
+        """A lab that is up, from what it wrote about itself; LabError when there is none. Of ``project``, else of the checkout
+        that LAB_PROJECT names, else of this one."""
+        lab = cls(name, say, project or Path(os.environ.get(OTHER_PROJECT) or PROJECT).resolve())
         state.load(lab.identity)
         if not lab._memory.exists():
             raise LabError(f"lab {name} is only half there: python -m lab up --name {name} repairs it, down removes it")
@@ -263,6 +265,12 @@ class Lab:
         for empty in (directory, self.identity.project / ".lab"):
             if empty.is_dir() and not any(empty.iterdir()):
                 empty.rmdir()
+
+    def is_up(self) -> bool:
+        """Whether registry, Clerk and every machine of it run; nothing is repaired."""
+        if not state.path(self.identity).exists() or not self._plans() or self._remembered().get("number") is None:
+            return False
+        return self.registry.running() and self.clerk.running() and all(machine.running() for machine in self.machines.values())
 
     # --- further machines ---------------------------------------------------------------------------------------
 

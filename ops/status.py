@@ -32,6 +32,11 @@ def status() -> str | None:
     told, outcome = operations.remote(f"docker exec {stack.PROJECT}-server-1 cat /tmp/twentyops-data-model")
     if told:
         say.append(f"data model at the server's start: {outcome.strip()}")
+    counted, told = operations.remote(
+        f"docker exec {stack.PROJECT}-tenant-manager-1 python -m tenant_manager tenants count 2>/dev/null"
+    )
+    if counted:
+        say += stack.occupied(told)
     say += stack.crowded(operations.remote("docker stats --no-stream --format '{{.Name}} {{.MemPerc}} {{.MemUsage}}'")[1])
     holder = lock.read()
     if holder:

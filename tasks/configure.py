@@ -19,6 +19,10 @@ def release() -> None:
     operations.control_step(name="Secrets are whole and distinct", function=lambda: read_secrets(current), description="read")
     operations.pulled_images(name="Images by digest", references=lambda: sorted(set(current.images.values())))
     text = stack.caddyfile(current.settings)
+    # Caddy has the directory mounted, and need not be root in its container
+    files.directory(
+        name="Caddyfile's directory", path=stack.caddyfile_path(text).rpartition("/")[0], mode="755", user="root", group="root"
+    )
     operations.checked_caddyfile(
         name="Caddyfile", path=stack.caddyfile_path(text), content=text, image=lambda: current.images["caddy"]
     )

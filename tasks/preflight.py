@@ -25,8 +25,10 @@ def check() -> None:
         state = host.get_fact(facts.HostState)
         problems += preflight.builder(state, current.settings, must_build=not current.twenty.digest)
     if "droplet" in host.groups:
+        problems += preflight.clerk_instance(current.settings)
         state = host.get_fact(facts.HostState)
         problems += preflight.droplet(state, current.settings)
+        current.cpus = state["cpus"]
         current.previous = release.Manifest.from_json(host.get_fact(facts.ReleaseManifest))
         try:
             current.pin_base_images(current.previous)

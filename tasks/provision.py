@@ -8,13 +8,16 @@ from pyinfra import host
 from pyinfra.api import deploy
 from pyinfra.operations import files, systemd
 
-from twentyops import distributions, facts, operations, plan
+from twentyops import distributions, facts, firewall, operations, plan
 from twentyops.deploying import is_deploy_file
 
 DAEMON = {
     "log-driver": "json-file",
     "log-opts": {"max-size": "10m", "max-file": "3"},
     "live-restore": True,
+    # visitors over IPv6 keep their address on the way to the proxy; before Docker 27 that is called experimental
+    "ip6tables": True,
+    "experimental": True,
 }
 BUILDER_DAEMON = {**DAEMON, "features": {"containerd-snapshotter": True}}
 """The containerd image store is what lets BuildKit keep its cache in the registry."""
@@ -32,6 +35,8 @@ def droplet() -> None:
         # a container shares the outer machine's clock and swap, and may set neither
         systemd.service(name="Time from the network", service="systemd-timesyncd", running=True, enabled=True)
         operations.swap_file(name="Swap", path="/swapfile", size_mb=distributions.swap_mb(state["memory_mb"]))
+    operations.installed_packages(name="Packet filter's tools", packages=firewall.PACKAGES)
+    operations.packet_filter(name="Packet filter", files=firewall.files(plan.current().settings, state["name_servers"]))
     _docker(state, DAEMON)
 
 

@@ -15,6 +15,15 @@ def roll_out() -> None:
     """Bring every service to the release; what is there already is left alone."""
     current = plan.current()
     for step in stack.ORDER:
+        if "caddy" in step:
+            operations.volume_handover(
+                name="Certificates belong to the proxy's user",
+                project=stack.PROJECT,
+                service="caddy-volume",
+                volume="caddy-state",
+                owner=stack.CADDY_USER,
+                directory=lambda: current.directory,
+            )
         operations.compose_services(
             name=f"Run {', '.join(step)}",
             project=stack.PROJECT,

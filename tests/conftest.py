@@ -24,11 +24,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--twenty-url", default="", help="contract: address of a running Twenty; empty: the stand-in is started")
     parser.addoption("--twenty-app-secret", default="", help="contract, tenants: its APP_SECRET, for the tests that sign tokens")
+    parser.addoption(
+        "--clerk-admin",
+        help="contract, tenants: the control (…/_admin) of the emulator that it signs people in by; its token in CLERK_ADMIN_TOKEN",
+    )
+    parser.addoption("--twenty-redis-url", help="contract: its Redis, for the tests that hand the worker a job")
     parser.addoption("--internal-secret", default="", help="tenants: its TWENTYOPS_INTERNAL_SECRET")
     parser.addoption(
         "--egress-allowed",
         default="",
-        help="tenants: an address of this machine that the server's TWENTYOPS_EGRESS_ALLOW opens (natively 127.0.0.2), for redirects",
+        help="tenants: an address of this machine that the server's TWENTYOPS_TENANTS_MAY_REACH opens (natively 127.0.0.2), for redirects",
     )
     parser.addoption(
         "--lab", default="", help="rehearsal: name of a lab that is up, used as it is and left up; empty: one of its own"

@@ -26,8 +26,9 @@ class HostState(FactBase[dict[str, Any]]):
     """What preflight asks of a host, in one round trip.
 
     Returns ``{os, os_version, codename, machine, architecture, container, mirror, memory_mb, disk_mb, epoch, listeners:
-    {port: process}, docker}``; MB are 1024^2 bytes, ``disk_mb`` is what is free under /var/lib, ``epoch`` seconds since 1970,
-    ``container`` the kind of container that the host is (empty for a machine), ``mirror`` its distribution's.
+    {port: process}, docker, cpus, name_servers}``; MB are 1024^2 bytes, ``disk_mb`` is what is free under /var/lib, ``epoch`` seconds since 1970,
+    ``container`` the kind of container that the host is (empty for a machine), ``mirror`` its distribution's, ``name_servers``
+    whom Docker's own name service asks: those of resolv.conf, and where that is systemd-resolved the ones behind it.
     """
 
     def command(self) -> str:
@@ -38,6 +39,9 @@ class HostState(FactBase[dict[str, Any]]):
             "df -Pm /var/lib | awk 'NR==2{print \"disk_mb=\" $4}'; "
             'echo "epoch=$(date +%s)"; '
             'echo "docker=$(command -v docker || true)"; '
+            'echo "cpus=$(nproc)"; '
+            "r=/etc/resolv.conf; if grep -qs '^nameserver 127\\.0\\.0\\.53' $r; then r=/run/systemd/resolve/resolv.conf; fi; "
+            'awk \'$1=="nameserver"{print "name_server=" $2}\' $r 2>/dev/null; '
             'echo "container=$(systemd-detect-virt --container 2>/dev/null | grep -v none)"; '
             'echo "architecture=$(dpkg --print-architecture 2>/dev/null)"; '
             # works before any list was downloaded, and for every form of the sources
@@ -47,14 +51,16 @@ class HostState(FactBase[dict[str, Any]]):
         )
 
     def process(self, output: list[str]) -> dict[str, Any]:
-        state: dict[str, Any] = {"listeners": {}, "mirror": "", "container": ""}
+        state: dict[str, Any] = {"listeners": {}, "mirror": "", "container": "", "cpus": 1, "name_servers": []}
         for line in output:
             name, _, value = line.partition("=")
             if name == "listener":
                 port, _, process = value.partition(" ")
                 state["listeners"][int(port)] = process.split('"')[1] if '"' in process else "unknown"
+            elif name == "name_server":
+                state["name_servers"].append(value.partition("%")[0])
             else:
-                state[name] = int(value) if value.isdigit() and name in {"memory_mb", "disk_mb", "epoch"} else value
+                state[name] = int(value) if value.isdigit() and name in {"memory_mb", "disk_mb", "epoch", "cpus"} else value
         return state
 
 
@@ -275,6 +281,51 @@ class DockerDaemon(FactBase[dict[str, str]]):
 
     def process(self, output: list[str]) -> dict[str, str]:
         return dict(line.split("=", 1) for line in output if "=" in line)
+
+
+class PacketFilter(FactBase[dict[str, Any]]):
+    """Our packet filter: ``{files: {path: sha256}, loaded: sha256 over what was loaded since the boot, tables: [family name],
+    active, enabled: systemd's words for the unit}``."""
+
+    default = dict
+
+    def command(self, paths: list[str], unit: str, loaded: str) -> StringCommand:
+        names = " ".join(shlex.quote(path) for path in paths)
+        script = (
+            f'sha256sum {names} 2> /dev/null | sed "s/^/file=/"; echo "loaded=$(cut -d" " -f1 {loaded} 2> /dev/null)"; '
+            f'nft list tables 2> /dev/null | sed "s/^table /table=/"; '
+            f'echo "active=$(systemctl is-active {unit} 2> /dev/null)"; echo "enabled=$(systemctl is-enabled {unit} 2> /dev/null)"'
+        )
+        return StringCommand("sh -c", QuoteString(script))
+
+    def process(self, output: list[str]) -> dict[str, Any]:
+        state: dict[str, Any] = {"files": {}, "tables": []}
+        for line in output:
+            name, _, value = line.partition("=")
+            if name == "file":
+                digest, _, path = value.partition("  ")
+                state["files"][path] = digest
+            elif name == "table":
+                state["tables"].append(value)
+            else:
+                state[name] = value
+        return state
+
+
+class VolumeOwner(FactBase[str]):
+    """Number of the user who owns the top of a Docker volume; empty where the volume is not."""
+
+    default = str
+
+    def requires_command(self, volume: str) -> str:
+        return "docker"
+
+    def command(self, volume: str) -> StringCommand:
+        script = 'path=$(docker volume inspect --format \'{{.Mountpoint}}\' "$1" 2> /dev/null) && stat -c %u "$path" || true'
+        return StringCommand("sh -c", QuoteString(script), "sh", QuoteString(volume))
+
+    def process(self, output: list[str]) -> str:
+        return "".join(output)
 
 
 class Swaps(FactBase[list[str]]):

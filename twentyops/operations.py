@@ -22,7 +22,7 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import State
 from pyinfra.facts.apt import noninteractive_apt
 
-from twentyops import distributions, facts
+from twentyops import distributions, facts, firewall
 from twentyops.errors import NotYetKnown
 from twentyops.release import Manifest
 from twentyops.stack import HOME, SERVICES
@@ -598,6 +598,65 @@ def docker_daemon(config: str) -> Commands:
     yield StringCommand("mv -f /etc/docker/daemon.json.candidate /etc/docker/daemon.json")
     yield StringCommand("systemctl enable --quiet docker && systemctl restart docker", _timeout=180)
     yield _write("/var/lib/twentyops/docker-started-with", "644", digest + "\n")
+
+
+@operation()
+def packet_filter(files: dict[str, str]) -> Commands:
+    """Load nftables tables of ours, now and at every boot before Docker; each file is checked by nft itself before it lies there.
+
+    + files: ``{name below firewall.DIRECTORY: text}``; each makes one table and replaces it as a whole
+    """
+    lying = {
+        **{f"{firewall.DIRECTORY}/{name}": text for name, text in files.items()},
+        firewall.ENTRY: firewall.entry(files),
+        f"/etc/systemd/system/{firewall.UNIT}": firewall.unit(files),
+        "/etc/systemd/system/docker.service.d/twentyops.conf": firewall.DOCKER_DROP_IN,
+    }
+    state = host.get_fact(facts.PacketFilter, paths=sorted(lying), unit=firewall.UNIT, loaded=firewall.LOADED)
+    present: dict[str, str] = state.get("files", {})
+    missing = [path for path, text in lying.items() if present.get(path) != hashlib.sha256(text.encode()).hexdigest()]
+    wanted = hashlib.sha256("".join(text for _, text in sorted(files.items())).encode()).hexdigest()
+    loaded = state.get("loaded") == wanted and set(firewall.tables(files)) <= set(state.get("tables", []))
+    runs = (state.get("active"), state.get("enabled")) == ("active", "enabled")
+    if not missing and loaded and runs:
+        host.noop(f"{len(files)} tables are loaded")
+        return
+    for path in missing:
+        if not path.endswith(".nft") or path == firewall.ENTRY:
+            yield _write(path, "644", lying[path])
+            continue
+        yield _write(f"{path}.candidate", "644", lying[path])
+        yield StringCommand("nft --check --file", QuoteString(f"{path}.candidate"))
+        yield StringCommand("mv -f", QuoteString(f"{path}.candidate"), QuoteString(path))
+    # never restarted: Docker requires the unit and would go down with it; a table is replaced in one transaction
+    yield StringCommand(
+        f"systemctl daemon-reload && systemctl enable --quiet {firewall.UNIT} && systemctl reload-or-restart {firewall.UNIT}"
+    )
+
+
+@operation()
+def volume_handover(project: str, service: str, volume: str, owner: int, directory: Callable[[], str]) -> Commands:
+    """Have a volume that its container's user owns, filled once by a one-off service; where it has that owner it is left alone.
+
+    + service: one-off service of the release's compose file, which gives the volume's top its owner last
+    + volume: name of the volume without the project's
+    + owner: number of the user
+    + directory: gives the release's directory
+    """
+    if host.get_fact(facts.VolumeOwner, volume=f"{project}_{volume}") == str(owner):
+        host.noop(f"volume {volume} belongs to {owner}")
+        return
+    try:
+        path = directory()
+    except NotYetKnown as reason:
+        yield Failed(f"not known yet: {reason}")
+        return
+    name = f"{project}-{service}"
+    # one that a killed run left behind is in the way, and may be at work
+    yield StringCommand(
+        f"docker rm --force {name} > /dev/null 2>&1; docker compose --file", QuoteString(f"{path}/compose.yaml"),
+        f"run --rm --no-deps --quiet-pull --name {name} {service}",
+    )  # fmt: skip
 
 
 @operation()

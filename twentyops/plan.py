@@ -29,6 +29,8 @@ class Plan:
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
     """The droplet's generated secrets, in this process's memory only."""
     previous: release.Manifest | None = None
+    cpus: int = stack.DEFAULT_CPUS
+    """Processors of the droplet, filled by preflight: limits are parts of them."""
 
     @property
     def content_hash(self) -> str:
@@ -44,19 +46,20 @@ class Plan:
     def images(self) -> dict[str, str]:
         """``{service: full reference with digest}``."""
         own = {"server": self.twenty.reference, "worker": self.twenty.reference, "tenant-manager": self.manager.reference}
-        return {**self.base_images, **own}
+        cache = {"redis-cache": self.base_images["redis"]} if "redis" in self.base_images else {}
+        return {**self.base_images, **cache, **own}
 
     def files(self) -> dict[str, str]:
         """Every file of the release; holds secrets."""
         if not self.secrets:
             raise NotYetKnown("the droplet's secrets are made in this run")
-        return stack.render(self.settings, self.images, self.secrets)
+        return stack.render(self.settings, self.images, self.secrets, self.cpus)
 
     def service_hashes(self) -> dict[str, str]:
         """``{service: hash}`` that decides which containers are made anew."""
         if not self.secrets:
             raise NotYetKnown("the droplet's secrets are made in this run")
-        return stack.service_hashes(self.settings, self.images, self.secrets)
+        return stack.service_hashes(self.settings, self.images, self.secrets, self.cpus)
 
     @property
     def config_hash(self) -> str:
@@ -76,6 +79,7 @@ class Plan:
         s = self.settings
         tags = {name: getattr(s, f"{name}_image") for name in stack.BASE_SERVICES}
         tags |= {"server": self.twenty.name, "worker": self.twenty.name, "tenant-manager": self.manager.name}
+        tags["redis-cache"] = s.redis_image
         return release.Manifest(
             id=self.release_id,
             content_hash=self.content_hash,

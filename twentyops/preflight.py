@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
+from twentyops import clerk
 from twentyops.errors import Problem
 from twentyops.settings import Settings
 from twentyops.stack import published_ports
@@ -92,6 +94,24 @@ def _system(name: str, state: dict[str, Any], settings: Settings) -> list[Proble
             Problem(name, f"its clock is {offset:.0f} s off; tokens and certificates would fail: timedatectl set-ntp true")
         )
     return problems
+
+
+def clerk_instance(settings: Settings, ask: Callable[[str], bool] = clerk.is_test_mode_on) -> list[Problem]:
+    """Whether strangers get in with a code that everybody knows. ``ask`` as ``clerk.is_test_mode_on``; not asked when it is allowed."""
+    if settings.clerk_test_mode == "allowed":
+        return []
+    try:
+        on = ask(clerk.frontend(settings))
+    except clerk.ClerkSilent as silence:
+        why = f"cannot be told: {silence}; look there (dashboard: Configure, Settings) and try again, or"
+    else:
+        if not on:
+            return []
+        why = (
+            "is on: anybody signs up as any-name+clerk_test@any.domain with a code that everybody knows; switch it off at Clerk"
+            " (dashboard: Configure, Settings, Enable test mode), or, while no real data are in the CRM,"
+        )
+    return [Problem("CLERK_TEST_MODE", f"Clerk's test mode {why} set CLERK_TEST_MODE=allowed")]
 
 
 def no_sudo(user: str, refusal: str, *, on_droplet: bool) -> Problem:

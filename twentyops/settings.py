@@ -14,6 +14,7 @@ import json
 import os
 import re
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -32,6 +33,10 @@ LAB_VARIABLE = "TWENTYOPS_LAB"
 LAB_ONLY = "For rehearsals, refused elsewhere:"
 PRODUCTION_HOST = "167.99.20.94"
 WEBHOOK_PATH = "/webhooks/clerk"
+HEAP_SHARE = 0.75
+"""Node's heap, of what its container may take."""
+HEAP_AT_START_MB, HEAP_OF_A_TENANT_MB = 320, 31
+"""What the server's heap holds before anybody comes, and for each workspace that is used (measured, docs/bursts.md)."""
 PLACEHOLDER = re.compile(
     r"^(x{3,}|\.{3}|<.*>|\$\(.*\)|\$\{.*\}|change[-_ ]?me.*|replace[-_ ]?me.*|your[-_ ].*|todo|placeholder|example|secret|password|"
     r".*(_xxx+|_\.\.\.|_your_.*|_placeholder|_replace_me.*))$",
@@ -158,6 +163,50 @@ def _blank_is_none(value: Any) -> Any:
     return None if value == "" else value
 
 
+@dataclass(frozen=True)
+class EgressTarget:
+    """Addresses that containers may reach although they are private; ``port`` of TCP, 0: any."""
+
+    network: ipaddress.IPv4Network | ipaddress.IPv6Network
+    port: int
+
+
+NEVER_ALLOWED = [
+    ipaddress.ip_network(text)
+    for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "fe80::/10", "ff00::/8", "::/127")
+]
+"""The machine itself, link-local addresses (a cloud's metadata service) and multicast: no relay lives there."""
+
+
+def egress_target(text: str) -> EgressTarget:
+    """``10.0.0.5:587``, ``10.0.0.0/24``, ``[fd00::5]:443``. ``ValueError`` where it is none, or too much."""
+    match = re.fullmatch(
+        r"\[(?P<v6>[0-9A-Fa-f:.]+(?:/\d+)?)\](?::(?P<port6>\d+))?|(?P<v4>[\d.]+(?:/\d+)?)(?::(?P<port4>\d+))?", text
+    )
+    try:
+        network = ipaddress.ip_network(match["v6"] or match["v4"]) if match else ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"{text}: {error}; write 10.0.0.5:587, 10.0.0.0/24 or [fd00::5]:443, with commas between") from error
+    port = (match["port6"] or match["port4"]) if match else None
+    if port is not None and not 1 <= int(port) <= 65535:
+        raise ValueError(f"{text}: ports are 1 to 65535")
+    if network.prefixlen < (8 if network.version == 4 else 16):
+        raise ValueError(f"{text} is no named address: give the relay's own, or at most a network of /8 (IPv6: /16)")
+    if any(network.version == never.version and network.overlaps(never) for never in NEVER_ALLOWED):
+        raise ValueError(f"{text} takes in the machine itself, link-local addresses or multicast, which stay closed")
+    return EgressTarget(network, int(port or 0))
+
+
+def _targets(value: str) -> tuple[EgressTarget, ...]:
+    found = {egress_target(text) for text in value.replace(",", " ").split()}
+    return tuple(sorted(found, key=lambda t: (t.network.version, str(t.network), t.port)))
+
+
+def _egress_targets(value: str) -> str:
+    _targets(value)
+    return value
+
+
 Megabytes = Annotated[int, Field(ge=32, le=1_048_576)]
 SshPort = Annotated[int, Field(ge=1, le=65535)]
 KeyFile = Annotated[Path | None, BeforeValidator(_blank_is_none), AfterValidator(_key_file)]
@@ -232,7 +281,7 @@ class Settings(BaseSettings):
     postgres_image: str = Field(
         "docker.io/library/postgres:16", description="Database; its digest is pinned at the first deploy."
     )
-    redis_image: str = Field("docker.io/library/redis:7", description="Queue and cache; pinned likewise.")
+    redis_image: str = Field("docker.io/library/redis:7", description="Queue and cache, two containers; pinned likewise.")
     caddy_image: str = Field("docker.io/library/caddy:2", description="Proxy; pinned likewise.")
     update_base_images: bool = Field(False, description="Look the three tags up again and pin what they name now.")
     python_image: str = Field(
@@ -263,6 +312,10 @@ class Settings(BaseSettings):
         "",
         description="PEM public key of the instance (API keys, JWT public key), line breaks as \\n: tokens are then checked without asking Clerk for its key set; empty: the key set.",
     )
+    clerk_test_mode: Literal["refused", "allowed"] = Field(
+        "refused",
+        description="In the instance's test mode anybody verifies any address that contains +clerk_test, with a code that everybody knows. Development instances (pk_test_) have it on: switch it off there (dashboard: Configure, Settings, Enable test mode), or allow it here while nobody's real data are in the CRM. A deploy asks the instance, unless it is allowed.",
+    )
     clerk_proxy_url: str = Field("", description=f"{LAB_ONLY} where pages find the frontend API.")
     clerk_js_url: str = Field("", description=f"{LAB_ONLY} where pages find clerk-js.")
     clerk_api_url: str = Field("", description=f"{LAB_ONLY} the Backend API.")
@@ -284,17 +337,45 @@ class Settings(BaseSettings):
     email_smtp_user: str = Field("", description="For smtp.")
     email_smtp_password: OptionalSecret = Field(None, description="For smtp.")
 
+    egress_allow: Annotated[str, AfterValidator(_egress_targets)] = Field(
+        "",
+        description="Private addresses that server, worker and tenant manager may reach, with commas: an SMTP relay 10.0.0.5:587, S3 in a VPC 10.0.8.0/24:443. Everything else that is private is closed to them.",
+    )
+    tenant_egress_allow: Annotated[str, AfterValidator(_egress_targets)] = Field(
+        "",
+        description="As EGRESS_ALLOW, but for what tenants choose: webhooks, HTTP steps of workflows, mail servers. Every tenant may then call these addresses.",
+    )
+
     # -- size ----------------------------------------------------------------------------------------------------------
     postgres_memory_mb: Megabytes = Field(512, description="Limit of the container, MB.")
-    redis_memory_mb: Megabytes = Field(
-        320, description="Limit of the container, MB: 120 are full at about 20 workspaces, whose metadata Twenty keeps there."
+    redis_memory_mb: Megabytes = Field(128, description="Limit of the queue's container, MB; it never drops what it holds.")
+    redis_cache_memory_mb: Megabytes = Field(
+        256,
+        description="Limit of the cache's container, MB: metadata of 15 to 20 workspaces in use; what was not used longest goes first.",
     )
     server_memory_mb: Megabytes = Field(1280, description="Limit of the container, MB (800 MB are used after boot).")
     worker_memory_mb: Megabytes = Field(864, description="Limit of the container, MB (650 MB are used after boot).")
-    tenant_manager_memory_mb: Megabytes = Field(192, description="Limit of the container, MB (80 MB are used at work).")
-    caddy_memory_mb: Megabytes = Field(96, description="Limit of the container, MB.")
+    tenant_manager_memory_mb: Megabytes = Field(
+        176, description="Limit of the container, MB (80 MB are used at work, 115 MB under a flood of webhooks)."
+    )
+    caddy_memory_mb: Megabytes = Field(
+        160,
+        description="Limit of the container, MB: a crowd of 1300 connections, which is all that the kernel lets in, takes 145.",
+    )
     reserved_memory_mb: Megabytes = Field(
         512, description="Left to the system and Docker; limits and this must fit the droplet's memory."
+    )
+    max_tenants: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="Workspaces in use at once; further organisations wait for a place. 0: as many as SERVER_MEMORY_MB has room for (20 with the default).",
+    )
+    max_organizations_per_person: int = Field(
+        5, ge=1, le=10_000, description="Workspaces for organisations that one person created at Clerk; further ones wait."
+    )
+    provisioning_concurrency: int = Field(
+        1, ge=1, le=16, description="Workspaces that are made at once; others wait in line. 1 suits two processors."
     )
     minimum_disk_mb: Megabytes = Field(10_000, description="Free space that a deploy asks for under /var/lib, MB.")
     migration_timeout_s: int = Field(900, ge=30, le=86_400, description="Time that Twenty's migrations may take, seconds.")
@@ -328,6 +409,16 @@ class Settings(BaseSettings):
         return f"{self.registry}/{self.image_name}"
 
     @property
+    def egress_allowed(self) -> tuple[EgressTarget, ...]:
+        """What the packet filter opens: EGRESS_ALLOW and TENANT_EGRESS_ALLOW, sorted."""
+        return _targets(f"{self.egress_allow} {self.tenant_egress_allow}")
+
+    @property
+    def tenant_egress_allowed(self) -> tuple[EgressTarget, ...]:
+        """What the CRM connects to for a tenant, although it is private; sorted."""
+        return _targets(self.tenant_egress_allow)
+
+    @property
     def builder_is_local(self) -> bool:
         return self.builder_host == "@local"
 
@@ -343,9 +434,14 @@ class Settings(BaseSettings):
         return re.sub(r"(?<=://)[^/@]*@", "", self.twenty_source)
 
     @property
+    def most_tenants(self) -> int:
+        """Workspaces that may be in use: MAX_TENANTS, or what the server's heap has room for (docs/bursts.md has the figures)."""
+        return self.max_tenants or max(1, int((self.server_memory_mb * HEAP_SHARE - HEAP_AT_START_MB) / HEAP_OF_A_TENANT_MB))
+
+    @property
     def memory_limits(self) -> dict[str, int]:
         """MB that each container may take."""
-        names = ("postgres", "redis", "server", "worker", "tenant-manager", "caddy")
+        names = ("postgres", "redis", "redis-cache", "server", "worker", "tenant-manager", "caddy")
         return {name: getattr(self, f"{name.replace('-', '_')}_memory_mb") for name in names}
 
 
@@ -356,7 +452,7 @@ SECTIONS = {
     "REGISTRY": "Image and registry",
     "SERVER_URL": "Address",
     "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY": "Clerk (dashboard.clerk.com)",
-    "STORAGE_TYPE": "Storage and e-mail",
+    "STORAGE_TYPE": "Storage, e-mail, private addresses",
     "POSTGRES_MEMORY_MB": "Sizes, times, retention",
 }
 
@@ -443,6 +539,15 @@ def _inconsistencies(s: Settings, refused: set[str]) -> list[Problem]:
             for n in ("from_address", "smtp_host")
             if not getattr(s, f"email_{n}")
         ]
+    for name, host, port in (
+        ("EMAIL_SMTP_HOST", s.email_smtp_host if s.email_driver == "smtp" else "", s.email_smtp_port),
+        ("STORAGE_S3_ENDPOINT", *_endpoint(s.storage_s3_endpoint if s.storage_type == "s3" else "")),
+    ):
+        if host and _is_private(host) and not _reached(s, host, port) and "EGRESS_ALLOW" not in refused:
+            entry = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            found.append(
+                Problem(name, f"{host} is a private address, which containers may not reach: add {entry} to EGRESS_ALLOW")
+            )
     values = [v for v in (s.registry_password, s.clerk_secret_key, s.clerk_webhook_secret) if v]
     if len({v.get_secret_value() for v in values}) < len(values):
         found.append(Problem("CLERK_SECRET_KEY", "two secrets have the same value; each must be its own"))
@@ -455,6 +560,25 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_private(host: str) -> bool:
+    return _is_address(host) and not ipaddress.ip_address(host).is_global
+
+
+def _endpoint(url: str) -> tuple[str, int]:
+    """Host and port of an address; an empty host where it has none."""
+    try:
+        parts = urlsplit(url)
+        return parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443)
+    except ValueError:
+        return "", 0
+
+
+def _reached(s: Settings, host: str, port: int) -> bool:
+    """Whether EGRESS_ALLOW names this address and port."""
+    address = ipaddress.ip_address(host)
+    return any(address in target.network and target.port in (0, port) for target in s.egress_allowed)
 
 
 def _read_file(path: Path) -> tuple[dict[str, str], list[Problem]]:

@@ -16,19 +16,58 @@ from urllib.parse import quote, urlsplit
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from twentyops import csp, data_model
-from twentyops.settings import WEBHOOK_PATH, Settings
+from twentyops import csp, data_model, networks
+from twentyops.settings import HEAP_SHARE, WEBHOOK_PATH, Settings
 
 ROOT = Path(__file__).parent.parent
 PROJECT = "twenty"
 HOME = "/opt/twenty"
-SERVICES = ("postgres", "redis", "server", "worker", "tenant-manager", "caddy")
+SERVICES = ("postgres", "redis", "redis-cache", "server", "worker", "tenant-manager", "caddy")
 BASE_SERVICES = ("postgres", "redis", "caddy")
-ORDER = (("postgres", "redis"), ("server",), ("worker",), ("tenant-manager",), ("caddy",))
+ORDER = (("postgres", "redis", "redis-cache"), ("server",), ("worker",), ("tenant-manager",), ("caddy",))
 """Who starts after whom; each step is healthy before the next. Migrations run between the first and the second."""
-SECRETS = ("app_secret", "internal_secret", "postgres_password", "tenants_database_password", "twenty_database_password")
+SECRETS = (
+    "app_secret", "internal_secret", "postgres_password", "tenants_database_password", "twenty_database_password",
+    "redis_queue_password", "redis_cache_password",
+)  # fmt: skip
 """Made once on the droplet, kept through every redeploy. ``app_secret`` lost means every token and encrypted value lost."""
 MIGRATE_MEMORY_MB = 2048
+CADDY_USER = 1000
+"""Whom the proxy runs as; ports below 1024 are open to everybody in a container's network of its own."""
+TWENTY_USER = 1000
+"""Whom Twenty's image runs as: files in memory (tmpfs) are given to this user."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a container may take of the machine: processes and threads, the part of all its processors, and its weight where several
+    want more than there is (Docker's default is 1024)."""
+
+    pids: int
+    cpus: float
+    weight: int
+
+
+SHARES = {
+    "postgres": Share(256, 0.75, 2048),
+    "redis": Share(64, 0.5, 2048),
+    "redis-cache": Share(64, 0.5, 1024),
+    "server": Share(512, 0.75, 1024),
+    "worker": Share(512, 0.6, 512),
+    "tenant-manager": Share(128, 0.5, 512),
+    "caddy": Share(256, 0.5, 1024),
+    "migrate": Share(512, 0.75, 1024),
+    "tenant-manager-migrate": Share(128, 0.5, 512),
+    "caddy-volume": Share(64, 0.5, 512),
+}
+"""None may take the whole machine, so that sshd, Docker and the others always get their turn."""
+CPU_PERIOD_US = 100_000
+DEFAULT_CPUS = 2
+SCRATCH = "/app/scratch"
+"""Where server and worker put uploads while they come in: a volume, since files in memory count as the container's memory. The image
+has the directory, with its owner (docker-twenty-Dockerfile.yaml)."""
+ADMIN_SOCKET = "/run/admin.sock"
+"""Caddy's, in its own container."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +85,7 @@ TWENTY = Database("twenty", "twenty_database_password", "migrate", "server")
 TENANTS = Database("tenants", "tenants_database_password", "tenant-manager-migrate", "tenant-manager")
 DATABASES = (TWENTY, TENANTS)
 
-_templates = Environment(
+templates = Environment(
     loader=FileSystemLoader(ROOT / "templates"),
     undefined=StrictUndefined,
     keep_trailing_newline=True,
@@ -75,7 +114,8 @@ def env_files(settings: Settings, secrets: Mapping[str, str]) -> dict[str, dict[
         "PGUSER": TWENTY.name,
         "PGDATABASE": TWENTY.name,
         "PGPASSWORD": secrets[TWENTY.secret],
-        "REDIS_URL": "redis://redis:6379",
+        "REDIS_URL": _redis_url("redis-cache", "redis_cache_password", secrets),
+        "REDIS_QUEUE_URL": _redis_url("redis", "redis_queue_password", secrets),
         "APP_SECRET": secrets["app_secret"],
         "SERVER_URL": s.public_url,
         "IS_CONFIG_VARIABLES_IN_DB_ENABLED": "false",
@@ -106,13 +146,26 @@ def env_files(settings: Settings, secrets: Mapping[str, str]) -> dict[str, dict[
             "EMAIL_SMTP_PASSWORD": s.email_smtp_password.get_secret_value() if s.email_smtp_password else "",
         }
     twenty = {name: value for name, value in twenty.items() if value != ""}
+    serving = {"TMPDIR": SCRATCH}
+    if s.tenant_egress_allowed:
+        serving["TWENTYOPS_EGRESS_ALLOW"] = ",".join(sorted({str(target.network) for target in s.tenant_egress_allowed}))
     return {
         "postgres": {"POSTGRES_USER": "postgres", "POSTGRES_PASSWORD": secrets["postgres_password"]},
-        "server": twenty | _sign_in(s, secrets) | {"NODE_PORT": "3000", "NODE_OPTIONS": _heap(s.server_memory_mb)},
-        "worker": twenty | {"NODE_OPTIONS": _heap(s.worker_memory_mb)},
-        "migrate": twenty | {"NODE_OPTIONS": _heap(MIGRATE_MEMORY_MB)},
+        # redis-cli takes its password from this variable, and so does the server's start
+        "redis": {"REDISCLI_AUTH": secrets["redis_queue_password"]},
+        "redis-cache": {"REDISCLI_AUTH": secrets["redis_cache_password"]},
+        "server": twenty | serving | _sign_in(s, secrets) | {"NODE_PORT": "3000", "NODE_OPTIONS": _heap(s.server_memory_mb)},
+        "worker": twenty | serving | {"NODE_OPTIONS": _heap(s.worker_memory_mb)},
+        # npx, yarn and tsx write below their home
+        "migrate": twenty | {"HOME": "/tmp", "NODE_OPTIONS": _heap(MIGRATE_MEMORY_MB)},  # noqa: S108 - the container's own
         "tenant-manager": _tenant_manager(s, secrets),
+        # garbage is collected harder before the limit is near: a crowd's connections leave much of it behind
+        "caddy": {"GOMEMLIMIT": f"{int(s.caddy_memory_mb * 0.85)}MiB"},
     }
+
+
+def _redis_url(host: str, secret: str, secrets: Mapping[str, str]) -> str:
+    return f"redis://:{quote(secrets[secret], safe='')}@{host}:6379"
 
 
 def _database_url(scheme: str, database: Database, secrets: Mapping[str, str]) -> str:
@@ -128,6 +181,9 @@ def _tenant_manager(settings: Settings, secrets: Mapping[str, str]) -> dict[str,
         "CLERK_API_URL": settings.clerk_api_url,
         "TWENTYOPS_INTERNAL_SECRET": secrets["internal_secret"],
         "DATA_MODEL_REVISION": data_model.fingerprint(data_model.load()),
+        "MAX_TENANTS": str(settings.most_tenants),
+        "MAX_ORGANIZATIONS_PER_PERSON": str(settings.max_organizations_per_person),
+        "PROVISIONING": str(settings.provisioning_concurrency),
     }
     return {name: value for name, value in found.items() if value}
 
@@ -146,12 +202,13 @@ def _sign_in(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
         "CLERK_ISSUER": s.clerk_issuer,
         "TWENTYOPS_INTERNAL_SECRET": secrets["internal_secret"],
         "SOURCE_CODE_URL": s.source_offer,
+        "TWENTYOPS_PROVISIONING_CONCURRENCY": str(s.provisioning_concurrency),
     }
     return {name: value for name, value in found.items() if value}
 
 
 def _heap(limit_mb: int) -> str:
-    return f"--max-old-space-size={int(limit_mb * 0.75)}"
+    return f"--max-old-space-size={int(limit_mb * HEAP_SHARE)}"
 
 
 def published_ports(settings: Settings) -> list[int]:
@@ -164,8 +221,9 @@ def caddyfile(settings: Settings) -> str:
     """Text of the Caddyfile; a bare address is served over plain http, a domain gets its certificate."""
     url = urlsplit(settings.public_url)
     site = url.netloc if url.scheme == "https" else f":{url.port or 80}"
-    return _templates.get_template("Caddyfile.j2").render(
+    return templates.get_template("Caddyfile.j2").render(
         site=site,
+        admin_socket=ADMIN_SOCKET,
         webhook_path=WEBHOOK_PATH,
         page_policy=csp.page_policy(settings),
         file_policy=csp.FILE_POLICY,
@@ -174,29 +232,46 @@ def caddyfile(settings: Settings) -> str:
 
 
 def caddyfile_path(text: str) -> str:
-    """Where a Caddyfile lies on the droplet: named after its content, so that only a change recreates the proxy."""
-    return f"{HOME}/caddy/Caddyfile.{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    """Where a Caddyfile lies on the droplet: in a directory named after its content, so that only a change recreates the proxy. The
+    directory is what Caddy has mounted: a file that is replaced in it is seen by ``caddy reload``."""
+    return f"{HOME}/caddy/{hashlib.sha256(text.encode()).hexdigest()[:12]}/Caddyfile"
 
 
-def _compose(settings: Settings, images: Mapping[str, str], hashes: Mapping[str, str]) -> str:
-    return _templates.get_template("compose.yaml.j2").render(
+def _limits(service: str, cpus: int) -> str:
+    """Lines of a service's definition. A quota, not Compose's ``cpus``: that is an error where the kernel cannot limit processors, and
+    where the machine has fewer."""
+    share = SHARES[service]
+    quota = int(share.cpus * cpus * CPU_PERIOD_US)
+    return f"pids_limit: {share.pids}\n    cpu_period: {CPU_PERIOD_US}\n    cpu_quota: {quota}\n    cpu_shares: {share.weight}"
+
+
+def _compose(settings: Settings, images: Mapping[str, str], hashes: Mapping[str, str], cpus: int) -> str:
+    return templates.get_template("compose.yaml.j2").render(
         project=PROJECT,
         images=images,
         hashes=hashes,
         memory={**settings.memory_limits, "migrate": MIGRATE_MEMORY_MB},
+        limits={name: _limits(name, cpus) for name in SHARES},
+        networks=networks.NETWORKS,
+        on=networks.of,
+        scratch=SCRATCH,
+        twenty_user=TWENTY_USER,
+        caddy_user=CADDY_USER,
         public_url=settings.public_url,
         ports=published_ports(settings),
-        caddyfile=caddyfile_path(caddyfile(settings)),
+        caddy_directory=caddyfile_path(caddyfile(settings)).rpartition("/")[0],
         health_timeout_s=settings.health_timeout_s,
     )
 
 
-def service_hashes(settings: Settings, images: Mapping[str, str], secrets: Mapping[str, str]) -> dict[str, str]:
+def service_hashes(
+    settings: Settings, images: Mapping[str, str], secrets: Mapping[str, str], cpus: int = DEFAULT_CPUS
+) -> dict[str, str]:
     """``{service: 32 hex digits}`` over a service's definition and its variables: what decides whether it is made anew.
 
     A label of ours, because ``docker compose config --hash`` (2.26) leaves out what an env file says.
     """
-    services = yaml.safe_load(_compose(settings, images, dict.fromkeys(SERVICES, "")))["services"]
+    services = yaml.safe_load(_compose(settings, images, dict.fromkeys(SERVICES, ""), cpus))["services"]
     variables = env_files(settings, secrets)
     return {
         name: hashlib.sha256(json.dumps([services[name], variables.get(name, {})], sort_keys=True).encode()).hexdigest()[:32]
@@ -204,21 +279,34 @@ def service_hashes(settings: Settings, images: Mapping[str, str], secrets: Mappi
     }
 
 
-def compose_file(settings: Settings, images: Mapping[str, str], secrets: Mapping[str, str]) -> str:
+def compose_file(settings: Settings, images: Mapping[str, str], secrets: Mapping[str, str], cpus: int = DEFAULT_CPUS) -> str:
     """Text of compose.yaml. ``images`` holds full references with digests for postgres, redis, caddy, server and
-    tenant-manager."""
+    tenant-manager; ``cpus`` is the number of the droplet's processors."""
     missing = [f"{name} ({images[name]})" for name in images if "@sha256:" not in images[name]]
     if missing:
         raise ValueError("not pinned by digest: " + ", ".join(missing))
-    return _compose(settings, images, service_hashes(settings, images, secrets))
+    return _compose(settings, images, service_hashes(settings, images, secrets, cpus), cpus)
 
 
-def render(settings: Settings, images: Mapping[str, str], secrets: Mapping[str, str]) -> dict[str, str]:
+def render(settings: Settings, images: Mapping[str, str], secrets: Mapping[str, str], cpus: int = DEFAULT_CPUS) -> dict[str, str]:
     """Every file of a release, ``{path below its directory: text}``."""
-    files = {"compose.yaml": compose_file(settings, images, secrets), "Caddyfile": caddyfile(settings)}
+    files = {"compose.yaml": compose_file(settings, images, secrets, cpus), "Caddyfile": caddyfile(settings)}
     for service, values in env_files(settings, secrets).items():
         files[f"env/{service}.env"] = "".join(env_line(name, value) for name, value in sorted(values.items()))
     return files
+
+
+def occupied(told: str) -> list[str]:
+    """Lines about places and who waits for one. ``told``: what ``tenant-manager tenants count`` prints. Pure."""
+    count = json.loads(told)
+    found = [f"tenants        {count['used']} in use of {count['most']}, {count['suspended']} suspended"]
+    remedies = {
+        "no-room": "raise MAX_TENANTS and SERVER_MEMORY_MB",
+        "too-many-organizations": "raise MAX_ORGANIZATIONS_PER_PERSON",
+    }
+    for reason, number in sorted(count["waiting"].items()):
+        found.append(f"tenants        {number} wait ({reason}): {remedies.get(reason, 'see')}, or see docs/bursts.md")
+    return found
 
 
 def crowded(stats: str) -> list[str]:

@@ -85,6 +85,17 @@ class Revoke(BaseModel):
     user_id: str | None = None
 
 
+class Change(BaseModel):
+    """What becomes of a person: banned, locked (or no more), deleted, or out of an organisation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    banned: bool | None = None
+    locked: bool | None = None
+    deleted: bool = False
+    left: str | None = None
+
+
 class SendEvent(BaseModel):
     """A webhook made by hand."""
 
@@ -114,6 +125,7 @@ class Admin:
             ("POST", "/keys", self.rotate),
             ("POST", "/tokens", self.mint),
             ("POST", "/sessions/revoke", self.revoke),
+            ("PATCH", "/users/{user_id}", self.change),
             ("DELETE", "/browsers", self.forget),
             ("POST", "/faults", self.fault),
             ("DELETE", "/faults", self.heal),
@@ -254,6 +266,16 @@ class Admin:
         for session in hit:
             self.instance.end_session(session, "revoked")
         return JSONResponse({"revoked": [session.id for session in hit]})
+
+    async def change(self, request: Request) -> JSONResponse:
+        wanted, user_id = Change.model_validate(await web.body(request)), request.path_params["user_id"]
+        if wanted.left:
+            self.instance.remove_member(wanted.left, user_id)
+        if wanted.banned is not None or wanted.locked is not None:
+            self.instance.set_standing(user_id, banned=wanted.banned, locked=wanted.locked)
+        if wanted.deleted:
+            self.instance.delete_user(user_id)
+        return JSONResponse({})
 
     async def forget(self, _request: Request) -> JSONResponse:
         self.instance.forget_browsers()

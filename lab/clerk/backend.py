@@ -220,14 +220,9 @@ class Backend:
         return JSONResponse(self.instance.delete_user(request.path_params["user_id"]))
 
     async def switch_user(self, request: Request) -> JSONResponse:
-        user = self.instance.user(request.path_params["user_id"])
         verb = request.url.path.rpartition("/")[2]
         changed = {"banned": verb == "ban"} if verb in ("ban", "unban") else {"locked": verb == "lock"}
-        if verb == "ban":
-            for session in list(self.instance.data.sessions.values()):
-                if session.user_id == user.id:
-                    self.instance.end_session(session, "revoked")
-        return JSONResponse(shapes.backend_user(self.instance.update_user(user.id, **changed)))
+        return JSONResponse(shapes.backend_user(self.instance.set_standing(request.path_params["user_id"], **changed)))
 
     async def memberships_of_user(self, request: Request) -> JSONResponse:
         user = self.instance.user(request.path_params["user_id"])

@@ -77,6 +77,10 @@ class Control:
         found: list[str] = self._call("POST", "/sessions/revoke", dict(which))["revoked"]
         return found
 
+    def change(self, user_id: str, **what: Any) -> None:
+        """banned or locked (true, false), deleted=True, left=ORGANISATION: what an admin does to a person at Clerk."""
+        self._call("PATCH", f"/users/{user_id}", dict(what))
+
     def forget_browsers(self) -> None:
         self._call("DELETE", "/browsers")
 

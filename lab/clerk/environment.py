@@ -128,6 +128,7 @@ def environment(base: str, settings: Settings) -> Json:
             "single_session_mode": True,
             "claimed_at": None,
             "reverification": False,
+            "test_mode": settings.test_mode,
         },
         "display_config": _display(base, settings),
         "user_settings": _user_settings(),

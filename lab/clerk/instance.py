@@ -116,6 +116,16 @@ class Instance:
         self.tell("user.updated", shapes.backend_user(user))
         return user
 
+    def set_standing(self, user_id: str, *, banned: bool | None = None, locked: bool | None = None) -> User:
+        """Ban or lock a person, or take it back. A ban revokes their sessions; with a lock they go on."""
+        user = self.user(user_id)
+        if banned:
+            for session in list(self.data.sessions.values()):
+                if session.user_id == user_id:
+                    self.end_session(session, "revoked")
+        changed = {name: value for name, value in (("banned", banned), ("locked", locked)) if value is not None}
+        return self.update_user(user.id, **changed)
+
     def delete_user(self, user_id: str) -> dict[str, Any]:
         """Remove a person with their memberships and sessions. Returns what Clerk answers."""
         user = self.user(user_id)

@@ -164,6 +164,10 @@ class Settings(BaseModel):
     cascade_events: bool = Field(
         default=True, description="Deleting a user or organisation also tells of the memberships that went."
     )
+    test_mode: bool = Field(
+        default=False,
+        description="What the instance says of its test mode (a real development instance: true); the emulator has none.",
+    )
     home_url: str = Field(default="", description="Where the hosted page sends people who came without a return address.")
 
 

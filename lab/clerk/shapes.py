@@ -169,7 +169,8 @@ def backend_session(session: Session) -> Json:
         "object": "session",
         "client_id": session.client_id,
         "user_id": session.user_id,
-        "status": session.status,
+        # nobody ends it at that moment: Clerk tells it of whoever asks
+        "status": "expired" if session.status in ("active", "pending") and not session.live else session.status,
         "actor": None,
         "last_active_at": session.last_active_at,
         "expire_at": session.expire_at,

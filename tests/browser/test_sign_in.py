@@ -205,6 +205,9 @@ def _answer_first(page: Page, status: int, times: int, headers: dict[str, str] |
     asked: list[float] = []
 
     def first(route: Route) -> None:
+        if route.request.method != "POST":  # signing out
+            route.continue_()
+            return
         asked.append(time.monotonic())
         if len(asked) <= times:
             route.fulfill(status=status, headers=headers or {}, json={"error": "refused by the test"})
@@ -242,6 +245,51 @@ def test_a_refused_sign_in_is_tried_anew_once_and_then_said(somebody: Somebody, 
     alice.page.get_by_role("button", name="Sign in again").click()
     alice.sign_in("Alice")
     alice.inside()
+
+
+@pytest.mark.parametrize(
+    ("status", "title", "again"),
+    [("banned", "You cannot use this CRM", False), ("locked", "Your account is locked for a while", True)],
+)
+def test_a_person_whom_clerk_does_not_let_in_reads_why(
+    somebody: Somebody, cast: Cast, status: str, title: str, again: bool
+) -> None:
+    cast.tenant("Acme", Alice="admin")
+    alice = somebody()
+    asked: list[str] = []
+
+    def refuse(route: Route) -> None:
+        asked.append(route.request.method)
+        if route.request.method == "POST":
+            route.fulfill(json={"status": status})
+        else:
+            route.continue_()
+
+    alice.page.route("**/clerk/session", refuse)
+    alice.open("/objects/people")
+    alice.sign_in("Alice")
+    alice.reads(title)
+    alice.picture(status)
+    alice.page.wait_for_timeout(3_000)
+    assert asked == ["POST"], "it is not asked again by itself"
+    assert alice.token_pair() is None
+    assert alice.page.get_by_role("button", name="Try again").count() == again
+    alice.page.get_by_role("button", name="Sign out").click()
+    alice.at_clerk()
+    assert asked[-1] == "DELETE"
+
+
+def test_signing_out_ends_the_tokens_on_the_server(somebody: Somebody, cast: Cast) -> None:
+    cast.tenant("Acme", Alice="admin")
+    alice = somebody()
+    alice.open("/objects/people")
+    alice.sign_in("Alice")
+    alice.inside()
+    token, origin = alice.token, alice.origin
+    assert "errors" not in graphql(origin, token, "{ people(first: 1) { edges { node { id } } } }")
+    alice.menu("Acme", "Log out")
+    alice.at_clerk()
+    assert "errors" in graphql(origin, token, "{ people(first: 1) { edges { node { id } } } }")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

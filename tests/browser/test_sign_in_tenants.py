@@ -46,8 +46,8 @@ def test_waiting_ends_with_a_message_and_a_way_on(somebody: Somebody, cast: Cast
     alice.open()
     alice.sign_in("Alice")
     alice.reads("Setting up your workspace")
-    # the page's clock runs ahead, so that nobody waits for three minutes
-    alice.page.evaluate("(() => { const now = Date.now; Date.now = () => now() + 200_000; })()")
+    # the page's clock runs ahead, so that nobody waits for ten minutes
+    alice.page.evaluate("(() => { const now = Date.now; Date.now = () => now() + 620_000; })()")
     alice.reads("Your workspace is not ready yet")
     alice.picture("gave-up")
     before = len(alice.exchanges)

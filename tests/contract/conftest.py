@@ -15,11 +15,10 @@ from tests.contract.native import Services, Standin, services
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    # --twenty-url and --twenty-app-secret are in tests/conftest.py
+    # --twenty-url, --twenty-app-secret, --twenty-redis-url and --clerk-admin are in tests/conftest.py
     group = parser.getgroup("contract")
     group.addoption("--twenty-email", help="its first user, when its database is not empty")
     group.addoption("--twenty-password", help="that user's password")
-    group.addoption("--clerk-admin", help="the control (.../_admin) of the emulator that it signs people in by")
     group.addoption(
         "--twenty-shell",
         default="",
@@ -27,7 +26,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--twenty-process-shell", default="", help="data model: the same where a second server's process has room")
     group.addoption("--twenty-kill", default="", help="data model: command that ends that server by SIGKILL and starts it anew")
-    group.addoption("--twenty-redis-url", help="its Redis, for the tests that hand the worker a job")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

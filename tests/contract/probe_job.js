@@ -1,12 +1,12 @@
 // Adds one job to a queue and waits until a worker has done it. Usage: node probe_job.js QUEUE SECONDS
-// Environment: REDIS_URL, NODE_PATH with bullmq and ioredis. Exit 0 and "completed", or 1 and the job's last state.
+// Environment: REDIS_QUEUE_URL or REDIS_URL, NODE_PATH with bullmq and ioredis. Exit 0 and "completed", or 1 and the job's last state.
 const { Queue } = require('bullmq');
 const IORedis = require('ioredis');
 
 const [name, seconds] = process.argv.slice(2);
 
 const main = async () => {
-  const connection = new IORedis(process.env.REDIS_URL, { maxRetriesPerRequest: null });
+  const connection = new IORedis(process.env.REDIS_QUEUE_URL ?? process.env.REDIS_URL, { maxRetriesPerRequest: null });
   const queue = new Queue(name, { connection });
   const job = await queue.add('ContractProbe', { at: Date.now() }, { removeOnComplete: { age: 60 }, removeOnFail: { age: 60 } });
   const deadline = Date.now() + Number(seconds) * 1000;

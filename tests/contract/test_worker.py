@@ -43,7 +43,7 @@ def test_probe_fails_where_no_worker_runs(local_services: Services) -> None:
 def cron_jobs(standin: Standin) -> dict[str, str]:
     script = (
         "const {Queue}=require('bullmq');const IORedis=require('ioredis');"
-        "const c=new IORedis(process.env.REDIS_URL,{maxRetriesPerRequest:null});"
+        "const c=new IORedis(process.env.REDIS_QUEUE_URL??process.env.REDIS_URL,{maxRetriesPerRequest:null});"
         "const q=new Queue('cron-queue',{connection:c});"
         "q.getJobSchedulers().then(async(s)=>{s.forEach((x)=>console.log(x.name,x.pattern));"
         "await q.close();c.quit();});"

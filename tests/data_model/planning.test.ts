@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { isTransient, runOnWorkspace, type Mode } from '../../files/twenty/overlay/packages/twenty-server/src/data-model/pure/apply';
-import { withLock } from '../../files/twenty/overlay/packages/twenty-server/src/data-model/pure/lock';
 import { isMatched, planWorkspace } from '../../files/twenty/overlay/packages/twenty-server/src/data-model/pure/plan';
 import { asOutcome, asTable, exitCodeOf, runOnAll, type RunReport } from '../../files/twenty/overlay/packages/twenty-server/src/data-model/pure/report';
 import { field, model, random, Workspace } from './workspace';
@@ -234,37 +233,21 @@ test('one workspace that fails is named at the end and does not stop the others'
   assert.equal(long.length, 300);
 });
 
-test('two at once: one at a time, and who waits keeps no connection', async () => {
-  let held = false;
-  let open = 0;
-  let most = 0;
-  const connect = async () => {
-    open += 1;
-    most = Math.max(most, open);
-    return {
-      query: async (text: string) => {
-        if (text.includes('unlock')) {
-          held = false;
-          return [];
-        }
-        const locked = !held;
-        held = true;
-        return { rows: [{ locked }] };
-      },
-      release: async () => void (open -= 1),
+test('a run that is called off ends before its next write, and the next one goes on from there', async () => {
+  for (const last of [0, 1, 3, 6, 7]) {
+    const workspace = new Workspace();
+    const calledOff = new AbortController();
+    workspace.before = (write) => {
+      if (write >= last) calledOff.abort(new Error('called off'));
     };
-  };
-  let inside = 0;
-  const workspace = new Workspace();
-  const work = async () => {
-    inside += 1;
-    assert.equal(inside, 1);
-    const report = await run(workspace);
-    inside -= 1;
-    return report.written.fields;
-  };
-  const fields = await Promise.all([withLock(connect, 'k', work), withLock(connect, 'k', work)]);
-  assert.deepEqual(fields.sort(), [0, 136]);
-  assert.deepEqual([held, open], [false, 0]);
-  assert.ok(most <= 2);
+    await assert.rejects(
+      runOnWorkspace(workspace, model(), 'w', 'apply', { pause: async () => undefined, signal: calledOff.signal }),
+      /called off/,
+    );
+    const written = workspace.writes;
+    workspace.before = () => undefined;
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(workspace.writes, written);
+    assert.equal((await run(workspace)).status, 'matched');
+  }
 });

@@ -77,7 +77,7 @@ def test_image_gets_the_scripts_late_and_the_label_last(tmp_path: Path, later: s
     before = MINI[name].splitlines()
     lines = text.removesuffix(later).splitlines()
     assert [line for line in lines[:-3] if line not in before] == [
-        line for line in lines[:-3] if "cache" in line or "chown" in line
+        line for line in lines[:-3] if "cache" in line or "chown" in line or "dist/front" in line
     ]
     copy, argument, label = lines[-3:]
     assert copy.startswith("COPY --chmod=0755 ")
@@ -170,6 +170,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path, patched: Path) -> Worl
         (tmp_path / name).write_text(text.replace("/app/", f"{tmp_path}/"))
     start = "scripts/twentyops-data-model-start.sh"
     write_tree(tmp_path, {start: (patched / "packages/twenty-server" / start).read_text()})
+    write_tree(tmp_path, {"packages/twenty-server/dist/front.index.html": "<html></html>"})
     for name in ("node", "yarn"):
         write_tree(tmp_path, {f"bin/{name}*": FAKE})
     (tmp_path / "tmp").mkdir()

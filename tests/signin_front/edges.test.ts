@@ -5,7 +5,7 @@ import { CLERK_LOOP_MEMORY_KEY, readClerkLoopMemory, writeClerkLoopMemory } from
 import { getClerkHomeAddress, getClerkReturnAddress, isTwentySignInPage } from '../../files/twenty/overlay/packages/twenty-front/src/modules/auth/clerk/getClerkReturnAddress.ts';
 import { findClerkKeyProblem, readClerkSettings } from '../../files/twenty/overlay/packages/twenty-front/src/modules/auth/clerk/readClerkSettings.ts';
 import { readSourceCodeUrl } from '../../files/twenty/overlay/packages/twenty-front/src/modules/auth/clerk/readSourceCodeUrl.ts';
-import { parseRetryAfter, readClerkExchangeAnswer, requestClerkSession } from '../../files/twenty/overlay/packages/twenty-front/src/modules/auth/clerk/requestClerkSession.ts';
+import { endClerkSession, parseRetryAfter, readClerkExchangeAnswer, requestClerkSession } from '../../files/twenty/overlay/packages/twenty-front/src/modules/auth/clerk/requestClerkSession.ts';
 
 const CRM = 'http://10.77.1.10';
 const key = (host: string, kind = 'test') => `pk_${kind}_${Buffer.from(`${host}$`).toString('base64')}`;
@@ -76,9 +76,13 @@ const BODY = {
 test('what an answer means; what is not understood is never a way in', () => {
   const read = (status: number, body: unknown, retryAfter: string | null = null) => readClerkExchangeAnswer(status, retryAfter, body, 0);
   assert.equal(read(200, BODY).kind, 'signed-in');
-  for (const kind of ['no-organization', 'workspace-provisioning', 'not-a-member', 'suspended']) {
+  for (const kind of ['no-organization', 'workspace-provisioning', 'not-a-member', 'suspended', 'banned', 'locked', 'session-ended']) {
     assert.deepEqual(read(200, { status: kind }), { kind });
   }
+  for (const waitingFor of ['no-room', 'too-many-organizations']) {
+    assert.deepEqual(read(200, { status: 'workspace-provisioning', reason: waitingFor }), { kind: 'workspace-provisioning', waitingFor });
+  }
+  assert.deepEqual(read(200, { status: 'workspace-provisioning', reason: '<b>' }), { kind: 'workspace-provisioning' });
   assert.deepEqual(read(401, BODY), { kind: 'unauthorized' });
   for (const status of [201, 204, 301, 400, 403, 404, 405, 429, 500, 502, 503]) {
     assert.equal(read(status, BODY).kind, 'unavailable');
@@ -125,6 +129,21 @@ test('a request carries the token in its header alone, follows no redirect, and 
   assert.deepEqual(await ask(async () => new Response('', { status: 429, headers: { 'Retry-After': '4' } })), { kind: 'unavailable', retryAfterSeconds: 4 });
   assert.equal((await ask(async () => new Response('<!doctype html>', { status: 200 }))).kind, 'unavailable');
   assert.equal((await ask(() => Promise.reject(new TypeError('offline')))).kind, 'unavailable');
+});
+
+test('signing out tells the server with the token in its header alone, and never throws', async () => {
+  const asked: RequestInit[] = [];
+  const end = (answer: () => Promise<Response>) =>
+    endClerkSession({
+      url: `${CRM}/clerk/session`,
+      sessionToken: 'clerk-token',
+      fetchFn: ((_url: string, init: RequestInit) => (asked.push(init), answer())) as unknown as typeof fetch,
+    });
+  assert.equal(await end(async () => new Response(null, { status: 204 })), true);
+  assert.equal(new Headers(asked[0].headers).get('authorization'), 'Bearer clerk-token');
+  assert.deepEqual([asked[0].method, asked[0].redirect, asked[0].cache], ['DELETE', 'error', 'no-store']);
+  assert.equal(await end(async () => new Response('', { status: 401 })), false);
+  assert.equal(await end(() => Promise.reject(new TypeError('offline'))), false);
 });
 
 test('what the tab remembers survives damage and a browser without storage', () => {

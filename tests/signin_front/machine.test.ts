@@ -125,11 +125,16 @@ test('when the server knows of no organisation, a fresh token is tried before th
   assert.deepEqual(play.state, { phase: 'organization', identity: ALICE, mode: 'other' }, 'which is not taken without a question');
 });
 
-for (const reason of ['workspace-provisioning', 'not-a-member', 'unavailable'] as const) {
+for (const reason of ['workspace-provisioning', 'no-room', 'too-many-organizations', 'not-a-member', 'unavailable'] as const) {
   test(`${reason}: asked again with growing pauses, given up in time, and a person can go on`, () => {
     const play = new Play();
     const began = play.now;
-    const given: ClerkExchangeAnswer = reason === 'unavailable' ? { kind: reason, retryAfterSeconds: null } : { kind: reason };
+    const given: ClerkExchangeAnswer =
+      reason === 'unavailable'
+        ? { kind: reason, retryAfterSeconds: null }
+        : reason === 'no-room' || reason === 'too-many-organizations'
+          ? { kind: 'workspace-provisioning', waitingFor: reason }
+          : { kind: reason };
     const pauses: number[] = [];
     play.send(signedIn());
     for (let round = 0; round < 500 && play.state.phase !== 'stopped'; round++) {
@@ -144,8 +149,8 @@ for (const reason of ['workspace-provisioning', 'not-a-member', 'unavailable'] a
     }
     assert.equal(play.reason, reason);
     const waited = play.now - began;
-    assert.ok(waited >= CLERK_WAIT_LIMITS[reason] && waited < CLERK_WAIT_LIMITS[reason] + 15_000, String(waited));
-    assert.ok(pauses.length < 40, `${pauses.length} requests`);
+    assert.ok(waited >= CLERK_WAIT_LIMITS[reason] && waited < CLERK_WAIT_LIMITS[reason] + 35_000, String(waited));
+    assert.ok(pauses.length < 70, `${pauses.length} requests`);
     assert.ok(pauses.every((pause, at) => at === 0 || pause >= pauses[at - 1]), 'never shorter');
     assert.deepEqual(play.send({ type: 'retry' }), ['exchange']);
     assert.deepEqual(play.send(letIn()), ['hand-over']);
@@ -158,6 +163,15 @@ test('who is not let in any more keeps nothing of the earlier session: forgotten
   assert.deepEqual(play.send({ type: 'tick' }, answer({ kind: 'not-a-member' })), ['exchange', 'schedule']);
   const busy = new Play();
   assert.deepEqual(busy.send(signedIn(), answer({ kind: 'unavailable', retryAfterSeconds: null })), ['exchange', 'schedule']);
+});
+
+test('waiting for a place, then for the workspace, are two waits, and each says what is waited for', () => {
+  const play = new Play();
+  play.send(signedIn(), answer({ kind: 'workspace-provisioning', waitingFor: 'no-room' }));
+  assert.match(describeClerkSession(play.state).title, /Waiting for a place/);
+  play.now += CLERK_WAIT_LIMITS['no-room'] - 1;
+  play.send({ type: 'tick' }, answer({ kind: 'workspace-provisioning' }));
+  assert.match(describeClerkSession(play.state).title, /Setting up/);
 });
 
 test('being provisioned, then being added, are two waits', () => {
@@ -203,6 +217,31 @@ test('a suspended workspace is not asked for again and again', () => {
   assert.deepEqual(play.send(signedIn(), answer({ kind: 'suspended' })), ['exchange', 'forget']);
   assert.equal(play.reason, 'suspended');
   assert.deepEqual(play.send(signedIn(), { type: 'tick' }), []);
+});
+
+test('a person who is not let in reads why, and is not asked for again and again', () => {
+  for (const kind of ['banned', 'locked'] as const) {
+    const play = new Play();
+    assert.deepEqual(play.send(signedIn(), answer({ kind })), ['exchange', 'forget']);
+    assert.equal(play.reason, kind);
+    assert.deepEqual(play.send(signedIn(), { type: 'tick' }), []);
+    const { title, isProblem, actions } = describeClerkSession(play.state);
+    assert.ok(isProblem && title.length > 5);
+    assert.equal(actions.some(({ action }) => action === 'retry'), kind === 'locked', 'a ban passes by nobody trying again');
+    assert.deepEqual(play.send({ type: 'sign-out' }), ['forget', 'sign-out-of-clerk']);
+  }
+});
+
+test('a session that is over here ends at Clerk as well, and a new one is signed in: no circle', () => {
+  const play = new Play();
+  const once = (): string[] => play.load().send(signedIn(), answer({ kind: 'session-ended' }));
+  assert.deepEqual(once(), ['exchange', 'forget', 'sign-out-of-clerk']);
+  assert.deepEqual(play.send(signedOut), ['forget', 'redirect-to-clerk']);
+  assert.deepEqual(play.load().send(signedIn({ ...ALICE, sessionId: 'sess_2' }), letIn()), ['exchange', 'hand-over']);
+  play.now += 1_000;
+  assert.equal(once().at(-1), 'sign-out-of-clerk');
+  assert.deepEqual(once(), ['exchange', 'forget'], 'Clerk keeps a session that the server has ended');
+  assert.equal(play.reason, 'refused');
 });
 
 test('a refused token is renewed, then Clerk signs in anew, then it stops: no circle', () => {
@@ -311,7 +350,7 @@ test('whatever happens, in whatever order: the CRM opens to the one whom the ser
         () => letIn(pick(identities)),
         () => (play.state.phase === 'exchanging' ? letIn(play.state.identity) : letIn(who)),
         () => answer({ kind: 'signed-in', session: sessionOf(pick(identities)) }, who),
-        () => answer({ kind: pick(['no-organization', 'workspace-provisioning', 'not-a-member', 'suspended', 'unauthorized']) }, who),
+        () => answer({ kind: pick(['no-organization', 'workspace-provisioning', 'not-a-member', 'suspended', 'banned', 'locked', 'session-ended', 'unauthorized']) }, who),
         () => answer({ kind: 'unavailable', retryAfterSeconds: pick([null, 3]) }, who),
         () => ({ type: pick(['tick', 'handed-over', 'session-lost', 'retry', 'sign-out', 'sign-out-failed', 'choose-organization', 'keep-organization']) }),
       ])();

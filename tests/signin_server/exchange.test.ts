@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { ClerkApiUnavailable, fetchProfile, readProfile, type ClerkProfile } from 'src/auth/clerk/pure/clerk-api';
+import { ClerkApiUnavailable, fetchPerson, readProfile, type ClerkProfile } from 'src/auth/clerk/pure/clerk-api';
 import { readClerkClientConfig, readClerkSettings } from 'src/auth/clerk/pure/clerk-settings';
 import { readEmailAddress } from 'src/auth/clerk/pure/email-address';
 import { KeysUnavailable } from 'src/auth/clerk/pure/key-set';
 import { decodePublishableKey } from 'src/auth/clerk/pure/publishable-key';
-import { answerOf, exchangeSession, labelsOf, type ExchangePorts, type Outcome, type Tenant } from 'src/auth/clerk/pure/session-exchange';
+import { answerOf, endSession, exchangeSession, labelsOf, type ExchangePorts, type Outcome, type Tenant } from 'src/auth/clerk/pure/session-exchange';
 import { isSubdomainModeOn } from 'src/auth/clerk/pure/subdomain-mode';
 import { type VerifierSettings } from 'src/auth/clerk/pure/session-token';
 
@@ -27,6 +27,7 @@ const ask = async (changes: Partial<ExchangePorts> = {}, token = signed(), setti
     keys: KEYS,
     now: () => NOW,
     admit: async () => true,
+    admitSession: async () => ({ kind: 'good' }),
     findTenant: async () => ACTIVE,
     findUserId: async () => 'user-1',
     fetchProfile: async () => ALICE,
@@ -50,6 +51,11 @@ test('signed in: tokens for exactly the workspace of the organisation', async ()
     body: { status: 'signed-in', workspaceId: 'workspace-1', userId: 'user-1', clerkUserId: 'user_2alice', organizationId: 'org_2acme', tokens: TOKENS },
   });
   assert.deepEqual(done, ['ensured', 'issued user-1 workspace-1']);
+});
+
+test('why a workspace is not made yet is told, where there is a reason', async () => {
+  const { answer } = await ask({ findTenant: async () => ({ workspaceId: null, status: 'provisioning', waitingFor: 'no-room' }) });
+  assert.deepEqual(answer.body, { status: 'workspace-provisioning', organizationId: 'org_2acme', reason: 'no-room' });
 });
 
 test('each reason why not yet, and no token with it', async () => {
@@ -100,6 +106,53 @@ test('subdomain mode: whose page may ask', async () => {
   ])
     assert.equal(await of(azp), 401, azp);
   assert.equal((await ask({}, signed(claimsOf({ azp: 'https://acme.crm.test:8443' })))).answer.status, 401, 'not without the mode');
+});
+
+test('whom Clerk does not let in any more gets no token, and the page learns why', async () => {
+  const never = { findTenant: async () => assert.fail('looked further') };
+  for (const [admission, status] of [
+    [{ kind: 'over' }, 'session-ended'],
+    [{ kind: 'refused', reason: 'banned' }, 'banned'],
+    [{ kind: 'refused', reason: 'locked' }, 'locked'],
+    [{ kind: 'refused', reason: 'not-a-member' }, 'not-a-member'],
+  ] as const) {
+    const { answer, outcome } = await ask({ ...never, admitSession: async () => admission });
+    assert.deepEqual(answer, { status: 200, headers: { 'Cache-Control': 'no-store' }, body: { status, organizationId: 'org_2acme' } });
+    assert.ok(!JSON.stringify(labelsOf(outcome)).includes('acme'));
+  }
+  const deleted = await ask({ ...never, admitSession: async () => ({ kind: 'refused', reason: 'deleted' }) });
+  assert.deepEqual(deleted.answer, (await ask({}, `${signed()}x`)).answer, 'as everything else that is refused');
+});
+
+test('a person whom Clerk was asked for by the way is not asked for twice', async () => {
+  const { answer, done } = await ask({
+    admitSession: async () => ({ kind: 'good', profile: ALICE }),
+    fetchProfile: async () => assert.fail('asked Clerk'),
+  });
+  assert.equal(answer.body.status, 'signed-in');
+  assert.equal(done[0], 'ensured');
+});
+
+test('signing out: by a token of Clerk, by one of ours, by nothing else', async () => {
+  const ended: string[] = [];
+  const end = async (authorization: string | undefined, changes = {}) =>
+    (
+      await endSession({ authorization, address: '10.0.0.1' }, SETTINGS, {
+        keys: KEYS,
+        now: () => NOW,
+        admit: async () => true,
+        end: async ({ sessionId, clerkUserId }) => void ended.push(`${sessionId} ${clerkUserId}`),
+        endByAccessToken: async (token) => token === 'ours' && ended.push(token) > 0,
+        ...changes,
+      })
+    ).status;
+  assert.equal(await end(`Bearer ${signed()}`), 204);
+  assert.equal(await end('Bearer ours'), 204);
+  assert.deepEqual(ended, [`${claimsOf().sid} user_2alice`, 'ours']);
+  for (const other of [undefined, '', 'Bearer', 'Basic ours', 'Bearer theirs', `Bearer ${signed()}x`]) assert.equal(await end(other), 401, String(other));
+  assert.equal(ended.length, 2);
+  assert.equal(await end(`Bearer ${signed()}`, { admit: async () => false }), 429);
+  assert.equal(await end(`Bearer ${signed()}`, { keys: { find: async () => Promise.reject(new KeysUnavailable('away')) } }), 503);
 });
 
 test('nobody is made a user before their workspace is there', async () => {
@@ -232,21 +285,27 @@ test('a person: the primary address alone, verified only if Clerk says so of it'
   for (const answer of [null, [], {}, 'x']) assert.equal(readProfile(answer, 'user_2alice'), undefined);
 });
 
-test('the Backend API: 404 is nobody, everything else that is no person is "try again"', async () => {
+test('the Backend API: its own word for 404 is nobody, everything else that is no person is "try again"', async () => {
   const asked: string[] = [];
   const answering = (response: () => Response) =>
-    fetchProfile((async (url: string, options: RequestInit) => {
+    fetchPerson((async (url: string, options: RequestInit) => {
       asked.push(`${url} ${new Headers(options.headers).get('authorization')}`);
       return response();
     }) as typeof fetch, { apiUrl: 'https://api.test', secretKey: 'sk_test_x' }, 'user_2alice');
-  assert.equal((await answering(() => Response.json(USER)))?.email, 'alice@lab.test');
+  assert.equal((await answering(() => Response.json(USER)))?.profile.email, 'alice@lab.test');
   assert.deepEqual(asked, ['https://api.test/v1/users/user_2alice Bearer sk_test_x']);
-  assert.equal(await answering(() => new Response('{}', { status: 404 })), null);
+  const notFound = (body: unknown) => () => Response.json(body, { status: 404 });
+  assert.equal(await answering(notFound({ errors: [{ code: 'resource_not_found' }] })), null);
+  for (const [flags, standing] of [[{}, 'good'], [{ banned: true, locked: true }, 'banned'], [{ locked: true }, 'locked'], [{ banned: 'true' }, 'good']])
+    assert.equal((await answering(() => Response.json({ ...USER, ...(flags as object) })))?.standing, standing);
   for (const [response, seconds] of [
     [() => new Response('', { status: 429, headers: { 'retry-after': '8' } }), 8],
     [() => new Response('', { status: 429, headers: { 'retry-after': '86400' } }), 60],
     [() => new Response('', { status: 500 }), 5],
     [() => new Response('', { status: 401 }), 5],
+    [notFound({}), 5],
+    [notFound({ errors: [{ code: 'not_found' }] }), 5],
+    [() => new Response('<h1>404</h1>', { status: 404 }), 5],
     [() => new Response('<html>'), 5],
     [() => Response.json({ ...USER, id: 'user_2other' }), 5],
     [() => { throw new TypeError('fetch failed'); }, 5],

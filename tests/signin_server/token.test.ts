@@ -17,7 +17,7 @@ const reasonOf = async (token: string | undefined, keys = KEYS, now = NOW) => {
 
 test('a session of version 2 and of version 1 is accepted, with and without organisation', async () => {
   const v1 = without(claimsOf(), 'o', 'v', 'sts', 'fva');
-  const session = { clerkUserId: 'user_2alice', sessionId: 'sess_2one', origin: ORIGIN };
+  const session = { clerkUserId: 'user_2alice', sessionId: 'sess_2one', origin: ORIGIN, issuedAt: NOW };
   for (const [claims, organizationId] of [
     [claimsOf(), 'org_2acme'],
     [without(claimsOf(), 'o'), null],

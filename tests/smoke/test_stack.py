@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-SERVICES = ["postgres", "redis", "server", "worker", "tenant-manager", "caddy"]
-READ_ONLY = {"tenant-manager", "caddy"}
+from twentyops import stack
+
+SERVICES = list(stack.SERVICES)
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -46,9 +47,37 @@ def test_container_is_confined(containers: dict[str, Any], service: str) -> None
     assert config["Memory"] > 0
     assert config["LogConfig"]["Config"]["max-size"]
     assert config["RestartPolicy"]["Name"] == "unless-stopped"
-    assert config["ReadonlyRootfs"] == (service in READ_ONLY)
-    if service != "caddy":
-        assert containers[service]["Config"]["User"] not in {"", "0", "root"}
+    assert config["ReadonlyRootfs"]
+    assert containers[service]["Config"]["User"] not in {"", "0", "root"}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_container_may_not_take_the_whole_machine(host: Host, containers: dict[str, Any], service: str) -> None:
+    config = containers[service]["HostConfig"]
+    # a kernel that cannot limit something is told by Docker, which then leaves the limit out
+    quota, pids = host.check_output("docker info --format '{{.CPUCfsQuota}} {{.PidsLimit}}'").split()
+    assert (config["CpuQuota"] > 0) == (quota == "true")
+    assert ((config["PidsLimit"] or 0) > 0) == (pids == "true")
+
+
+@pytest.mark.parametrize("service", ["server", "worker"])
+def test_nothing_can_be_written_beside_the_code(host: Host, service: str) -> None:
+    for path in ("/app/x", "/app/packages/twenty-server/dist/x", "/app/packages/twenty-server/scripts/x", "/etc/x"):
+        refused = host.run("docker exec twenty-%s-1 touch %s", service, path)
+        assert refused.rc != 0, path
+        assert "Read-only file system" in refused.stderr, path
+    for path in (stack.SCRATCH, "/tmp", "/app/packages/twenty-server/.local-storage"):
+        written = host.run(
+            "docker exec twenty-%s-1 sh -c %s", service, f"touch {path}/twentyops-smoke && rm {path}/twentyops-smoke"
+        )
+        assert written.rc == 0, written.stderr
+
+
+def test_uploads_do_not_spool_into_memory(host: Host) -> None:
+    for service in ("server", "worker"):
+        told = host.check_output("docker exec twenty-%s-1 node -p %s", service, "os.tmpdir()")
+        assert told == stack.SCRATCH
+        assert host.check_output("docker exec twenty-%s-1 stat -f -c %%T %s", service, told) != "tmpfs"
 
 
 def test_each_container_gets_only_its_variables(containers: dict[str, Any]) -> None:
@@ -57,7 +86,7 @@ def test_each_container_gets_only_its_variables(containers: dict[str, Any]) -> N
     assert "CLERK_WEBHOOK_SECRET" in names["tenant-manager"]
     assert not names["tenant-manager"] & {"APP_SECRET", "PG_DATABASE_URL", "PGPASSWORD"}
     assert not names["server"] & {"CLERK_WEBHOOK_SECRET", "DATABASE_URL"}
-    for service in ("postgres", "redis", "caddy"):
+    for service in ("postgres", "redis", "redis-cache", "caddy"):
         assert not names[service] & {"APP_SECRET", "PG_DATABASE_URL", "CLERK_SECRET_KEY"}, service
     assert not names["redis"] & {"POSTGRES_PASSWORD"}
     assert not names["server"] & {"POSTGRES_PASSWORD"}
@@ -70,11 +99,27 @@ def test_secrets_are_readable_by_root_alone(host: Host, release_directory: str) 
     assert [line for line in secret if line[:2] != ["600", "0"]] == []
 
 
-def test_redis_never_evicts_queue_jobs(host: Host) -> None:
-    assert host.check_output("docker exec twenty-redis-1 redis-cli config get maxmemory-policy").split() == [
-        "maxmemory-policy",
-        "noeviction",
-    ]
+@pytest.mark.parametrize(("service", "policy"), [("redis", "noeviction"), ("redis-cache", "volatile-lru")])
+def test_each_redis_evicts_what_it_may(host: Host, service: str, policy: str) -> None:
+    answer = host.check_output("docker exec twenty-%s-1 redis-cli config get maxmemory-policy", service)
+    assert answer.split() == ["maxmemory-policy", policy]
+
+
+@pytest.mark.parametrize("service", ["redis", "redis-cache"])
+def test_redis_asks_for_its_password(host: Host, service: str) -> None:
+    assert "NOAUTH" in host.run("docker exec --env REDISCLI_AUTH= twenty-%s-1 redis-cli ping", service).stdout
+
+
+def test_queue_and_what_must_stay_are_not_in_the_cache(host: Host) -> None:
+    keys = host.check_output("docker exec twenty-redis-cache-1 redis-cli --scan").splitlines()
+    # copies of what the database has, and what the health check writes
+    assert [key for key in keys if not key.startswith(("engine:workspace:", "twentyops:health"))] == []
+    assert host.check_output("docker exec twenty-redis-1 redis-cli exists bull:cron-queue:meta") == "1"
+
+
+def test_no_secret_shows_in_a_process_list(host: Host) -> None:
+    script = "for f in /opt/twenty/secrets/*; do if ps -eww -o args | grep -qFf $f; then echo $f; fi; done"
+    assert host.check_output(script) == ""
 
 
 def test_worker_works_off_a_job(host: Host) -> None:
@@ -97,4 +142,4 @@ def test_server_tells_that_its_workspaces_match_the_data_model(host: Host, conta
     assert re.match(r"matched: \d+ workspace\(s\), model [0-9a-f]{12}$", said), f"{said}; see docs/runbook/data-model.md"
     # Docker's own view is a few seconds behind: any of its words will do, as long as it has them
     checks = containers["server"]["State"]["Health"]["Log"]
-    assert any(check["Output"].startswith("data model: ") for check in checks), checks
+    assert any(line.startswith("data model: ") for check in checks for line in check["Output"].splitlines()), checks

@@ -164,6 +164,10 @@ class World:
         with psycopg.connect(self.dsn, row_factory=dict_row) as connection:
             return connection.execute(query, values).fetchall()
 
+    def write(self, query: str, *values: Any) -> None:
+        with psycopg.connect(self.dsn) as connection:
+            connection.execute(query, values)
+
     def truth(self) -> dict[str, Json]:
         """What Clerk says: {organisation: {name, members: {user: (role, email, first name)}}}."""
         data = self.emulator.instance.data
@@ -244,7 +248,7 @@ def world(
             "PATH": os.environ["PATH"], "PYTHONPATH": str(PACKAGE), "DATABASE_URL": dsn, "CLERK_SECRET_KEY": emulator.secrets.secret_key,
             "CLERK_WEBHOOK_SECRET": emulator.hooks.secrets[0][0], "CLERK_API_URL": f"{house.address}/bapi",
             "TWENTY_INTERNAL_URL": standing.address, "TWENTYOPS_INTERNAL_SECRET": SECRET, "RECONCILE_EVERY": "0",
-            "REST": "0.1", "HEARTBEAT": "1", "STALLED_AFTER": "4", "SWEEP_EVERY": "3", "BACKOFF_BASE": "0.2", "BACKOFF_MOST": "2", "STOP_WITHIN": "10",
+            "REST": "0.1", "MAX_TENANTS": "10000", "MAX_ORGANIZATIONS_PER_PERSON": "10000", "HEARTBEAT": "1", "STALLED_AFTER": "4", "SWEEP_EVERY": "3", "BACKOFF_BASE": "0.2", "BACKOFF_MOST": "2", "STOP_WITHIN": "10",
         }  # fmt: skip
         found = World(postgres, dsn, emulator, clerk, backend, twenty, environment, tmp_path)
         try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import operator
+from functools import partial
 
 import httpx
 import pytest
@@ -196,3 +198,56 @@ def test_a_database_that_is_down_means_503_and_success_later(world: World) -> No
     wait_until(accepted, 30, "never accepted again")
     seeded(world)
     world.settle()
+
+
+def test_a_session_that_ends_at_clerk_ends_in_twenty(world: World) -> None:
+    """Signed out, revoked, and of somebody who is deleted: each is told; what lives is not."""
+    world.start()
+    ids = seeded(world)
+    sessions = [str(world.clerk.mint(user_id=ids[who])["session_id"]) for who in (ALICE, ALICE, BOB, CAROL)]
+    world.clerk.revoke(session_id=sessions[0])
+    world.backend.delete(f"/users/{ids[BOB]}").raise_for_status()
+    world.settle()
+    wait_until(lambda: set(world.twenty.ended) == {sessions[0], sessions[2]}, 20, lambda: str((world.twenty.ended, sessions)))
+    # an event that lies: Clerk still holds the session
+    living = {"id": sessions[3], "object": "session", "status": "revoked", "user_id": ids[CAROL]}
+    assert world.clerk.send_webhook("session.revoked", living)["status"] == 202
+    world.settle()
+    assert sessions[3] not in world.twenty.ended
+    assert not [row for row in world.left() if row["state"] == "dead"]
+
+
+def test_the_beginning_of_a_session_is_work_for_nobody(world: World) -> None:
+    world.start()
+    ids = seeded(world)
+    world.settle()
+    world.clerk.mint(user_id=ids[ALICE])
+    wait_until(
+        lambda: len(world.rows("SELECT 1 FROM event WHERE type = 'session.created' AND state = 'ignored'")) == 1, 20, "kept"
+    )
+    assert world.twenty.ended == []
+
+
+def test_whoever_is_banned_or_locked_is_refused_until_it_is_taken_back(world: World) -> None:
+    world.start()
+    ids = seeded(world)
+    world.settle()
+    alice, bob = ids[ALICE], ids[BOB]
+    for verbs, standing in ((("ban", "lock"), {alice: "banned", bob: "locked"}), (("unban", "unlock"), {})):
+        for user, verb in zip((alice, bob), verbs, strict=True):
+            world.backend.post(f"/users/{user}/{verb}").raise_for_status()
+        told = partial(operator.eq, standing)
+        wait_until(lambda: told(world.twenty.refused), 20, lambda: str(world.twenty.refused))  # noqa: B023 - ends in this round
+    assert world.twenty.tenants[ids["Acme"]]["members"] == {alice: "admin", bob: "member"}, "a ban ends no membership"
+    world.backend.delete(f"/users/{bob}").raise_for_status()
+    wait_until(lambda: world.twenty.refused == {bob: "deleted"}, 20, lambda: str(world.twenty.refused))
+
+
+def test_a_ban_is_told_before_anything_that_may_fail(world: World) -> None:
+    world.start()
+    ids = seeded(world)
+    world.settle()
+    world.twenty.faults.append(Fault(500, path=r"PATCH /internal/users/.*", count=None))
+    world.backend.patch(f"/users/{ids[BOB]}", json={"first_name": "Robert"}).raise_for_status()
+    world.backend.post(f"/users/{ids[BOB]}/ban").raise_for_status()
+    wait_until(lambda: world.twenty.refused == {ids[BOB]: "banned"}, 20, lambda: str(world.twenty.refused))

@@ -99,6 +99,32 @@ def test_a_person_may_suspend_and_resume_against_clerk(world: World) -> None:
     assert world.twenty.tenants[organization]["status"] == "active"
 
 
+def test_a_ban_that_no_event_told_of_is_found_and_so_is_its_end(world: World) -> None:
+    ids = quiet(world, 1)
+    reconcile(world)
+    world.clerk.change(ids[BOB], banned=True)
+    assert reconcile(world, "--dry-run")["standings"] == {ids[BOB]: "banned"}
+    assert world.twenty.refused == {}
+    assert ids[BOB] in reconcile(world)["repaired"]
+    assert world.twenty.refused == {ids[BOB]: "banned"}
+    assert reconcile(world)["standings"] == {}
+    world.clerk.change(ids[BOB], banned=False)
+    reconcile(world)
+    assert world.twenty.refused == {}
+
+
+def test_keys_without_a_known_maker_are_listed(world: World) -> None:
+    ids = quiet(world, 2)
+    reconcile(world)
+    key = {"kind": "apiKey", "id": "k1", "name": "old", "createdAt": "2026-01-01T00:00:00.000Z", "makers": []}
+    hook = {"kind": "webhook", "id": "w1", "name": "hooks.test", "createdAt": "2026-01-01T00:00:00.000Z", "makers": [ids[BOB]]}
+    world.twenty.credentials[ids["Firm 0"]] = [key, hook]
+    shown = json.loads(world.command("tenants", "credentials").stdout)
+    assert shown == {ids["Firm 0"]: [key, hook], ids["Firm 1"]: []}
+    shown = json.loads(world.command("tenants", "credentials", "--without-maker", ids["Firm 0"]).stdout)
+    assert shown == {ids["Firm 0"]: [key]}
+
+
 def test_commands_answer_in_json_and_say_what_is_not_known(world: World) -> None:
     ids = quiet(world, 1)
     assert world.command("tenants", "sync", ids["Firm 0"]).returncode == 0
@@ -137,7 +163,7 @@ def test_it_runs_on_its_clock_and_health_and_metrics_tell(world: World) -> None:
 
 def test_migrating_twice_and_at_once_is_one_migration(world: World) -> None:
     assert world.command("migrate").returncode == 0
-    assert [row["version_num"] for row in world.rows("SELECT version_num FROM alembic_version")] == ["0001"]
+    assert [row["version_num"] for row in world.rows("SELECT version_num FROM alembic_version")] == ["0002"]
 
 
 def test_clerks_rate_limit_is_waited_for(world: World) -> None:

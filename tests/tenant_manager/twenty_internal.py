@@ -69,18 +69,24 @@ class Twenty:
         self.secret = secret
         self.tenants: dict[str, Json] = {}
         self.users: dict[str, Json] = {}
+        self.refused: dict[str, str] = {}
+        self.ended: list[str] = []
+        self.credentials: dict[str, list[Json]] = {}
         self.faults: list[Fault] = []
         self.effects: list[str] = []
         self.asked: list[str] = []
         self.overlaps: list[str] = []
         self.slow = 0.0
         self.nonsense: set[str] = set()
+        self.waiting: dict[str, str] = {}
+        self.making = self.most_making = 0
         self._at_work: Counter[str] = Counter()
         tenant, member = "/internal/tenants/{org}", "/internal/tenants/{org}/members/{user}"
         table: list[tuple[str, str, Callable[[Request], Awaitable[JSONResponse]]]] = [
             ("PUT", tenant, self.ensure),
             ("GET", "/internal/tenants", self.listed),
             ("GET", tenant, self.one),
+            ("PUT", f"{tenant}/waiting", self.wait),
             ("PATCH", tenant, self.rename),
             ("POST", f"{tenant}/suspend", self.suspend),
             ("POST", f"{tenant}/resume", self.resume),
@@ -88,6 +94,10 @@ class Twenty:
             ("DELETE", member, self.remove_member),
             ("PATCH", "/internal/users/{user}", self.update_user),
             ("POST", f"{tenant}/data-model", self.data_model),
+            ("GET", f"{tenant}/credentials", self.listed_credentials),
+            ("GET", "/internal/users/refused", self.listed_refused),
+            ("PUT", "/internal/users/{user}/standing", self.set_standing),
+            ("POST", "/internal/sessions/{session}/end", self.end_session),
         ]
         self.app = Starlette(routes=[Route(path, self.guarded(call), methods=[method]) for method, path, call in table])
 
@@ -99,10 +109,13 @@ class Twenty:
             self.asked.append(what)
             org: str = request.path_params.get("org", "")
             changes = request.method != "GET" and org != ""
+            long = changes and re.fullmatch(r"PUT /internal/tenants/[^/]+|POST .*/data-model", what) is not None
             if changes:
                 if self._at_work[org]:
                     self.overlaps.append(what)
                 self._at_work[org] += 1
+            self.making += long
+            self.most_making = max(self.most_making, self.making)
             try:
                 for fault in self.faults:
                     if re.fullmatch(fault.path, what) and fault.count != 0:
@@ -115,6 +128,7 @@ class Twenty:
             except Answer as found:
                 return found.response
             finally:
+                self.making -= long
                 if changes:
                     self._at_work[org] -= 1
 
@@ -147,6 +161,7 @@ class Twenty:
             raise invalid("organizationId or name")
         owner = checked(body.get("owner"))
         created = org not in self.tenants
+        self.waiting.pop(org, None)
         if created:
             self.ensure_user(owner)
             self.tenants[org] = {
@@ -155,6 +170,15 @@ class Twenty:
             }  # fmt: skip
             self.effects.append(f"created {org}")
         return JSONResponse(self.shown(self.tenants[org], False) | {"created": created}, 201 if created else 200)
+
+    async def wait(self, request: Request) -> JSONResponse:
+        org, body = request.path_params["org"], await request.json()
+        if body.get("reason") not in (None, "no-room", "too-many-organizations"):
+            raise invalid("reason: null or one of no-room, too-many-organizations is needed")
+        self.waiting.pop(org, None)
+        if body["reason"]:
+            self.waiting[org] = body["reason"]
+        return JSONResponse({"organizationId": org, "reason": body["reason"]})
 
     async def listed(self, request: Request) -> JSONResponse:
         limit, offset = (int(request.query_params.get(n, d)) for n, d in (("limit", "100"), ("offset", "0")))
@@ -228,3 +252,28 @@ class Twenty:
             self.effects.append(f"modelled {tenant['organizationId']}")
         status = "matched" if tenant["model"] else "differs"
         return JSONResponse({"workspaceId": tenant["workspaceId"], "status": status, "conflicts": [], "toDo": []})
+
+    async def listed_credentials(self, request: Request) -> JSONResponse:
+        return JSONResponse({"data": self.credentials.get(self.known(request)["organizationId"], [])})
+
+    async def listed_refused(self, _request: Request) -> JSONResponse:
+        return JSONResponse({"data": [{"clerkUserId": u, "standing": s} for u, s in self.refused.items()]})
+
+    async def set_standing(self, request: Request) -> JSONResponse:
+        user_id, standing = request.path_params["user"], (await request.json()).get("standing")
+        if standing not in ("good", "banned", "locked", "deleted"):
+            raise invalid("standing: one of good, banned, locked, deleted")
+        if standing == "good":
+            self.refused.pop(user_id, None)
+        elif self.refused.get(user_id) != standing:
+            self.refused[user_id] = standing
+            self.effects.append(f"{standing} {user_id}")
+        withdrawn = {"apiKeys": 0, "webhooks": 0}
+        return JSONResponse({"clerkUserId": user_id, "standing": standing, "withdrawn": withdrawn})
+
+    async def end_session(self, request: Request) -> JSONResponse:
+        session_id = request.path_params["session"]
+        if not re.fullmatch(r"sess_[A-Za-z0-9]{4,64}", session_id):
+            raise invalid("sessionId: not a Clerk session id (sess_...)")
+        self.ended.append(session_id)
+        return JSONResponse({"sessionId": session_id})

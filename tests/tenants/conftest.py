@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 import string
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +18,9 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
+from lab.clerk.control import Control
 from tests.contract.api import Api
+from tests.tenants.outbound import Catcher, caught
 
 Json = Any
 
@@ -56,17 +60,22 @@ class Person:
 
 @dataclass(frozen=True)
 class Session:
+    """Twenty's tokens; and the session of Clerk that they belong to, with the token that it was exchanged for."""
+
     access: str
     refresh: str
+    clerk_session: str = ""
+    clerk_token: str = ""
 
 
 class Server:
     """One server: ``internal`` speaks to /internal with the secret, ``http`` to everything without a token."""
 
-    def __init__(self, http: httpx.Client, internal: httpx.Client, app_secret: str) -> None:
+    def __init__(self, http: httpx.Client, internal: httpx.Client, app_secret: str, clerk: Control | None = None) -> None:
         self.http = http
         self.internal = internal
         self._app_secret = app_secret
+        self._clerk = clerk
         self._tenants: dict[str, Tenant] = {}
         self._origins: dict[str, str] = {}
 
@@ -110,11 +119,39 @@ class Server:
     def login_token(self, workspace: str, email: str) -> str:
         return self.sign("LOGIN", workspace, {"sub": email, "authProvider": "SSO"})
 
+    @property
+    def clerk(self) -> Control:
+        """The emulator that this server signs people in by."""
+        if self._clerk is None:
+            pytest.skip("signs people in: give --clerk-admin, and the token of that emulator in CLERK_ADMIN_TOKEN")
+        return self._clerk
+
+    def known_at_clerk(self, workspace: str, email: str) -> str:
+        """Clerk's id of a member, who is one at Clerk as well from here on; no webhook tells of it."""
+        tenant = self._tenants[workspace]
+        member = next(m for m in tenant.describe()["members"] if m["email"] == email)
+        group = {"name": "Tenant", "slug": f"t-{workspace}", "id": tenant.organization, "members": {email: member["role"]}}
+        self.clerk.seed([{"email": email, "id": member["clerkUserId"]}], [group], quiet=True)
+        return str(member["clerkUserId"])
+
+    def mint(self, workspace: str, **whose: str) -> tuple[str, str]:
+        """A token of Clerk for a workspace, and the id of its session: a new one (user_id), or one that there is (session_id)."""
+        made = self.clerk.mint(
+            organization_id=self._tenants[workspace].organization, origin=self.origin(workspace).rstrip("/"), **whose
+        )
+        return str(made["jwt"]), str(made["session_id"])
+
+    def exchange(self, token: str) -> dict[str, Json]:
+        """The answer of POST /clerk/session."""
+        answer = self.http.post("/clerk/session", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == 200, f"{answer.status_code} {answer.text}"
+        return dict(answer.json())
+
     def session(self, workspace: str, email: str) -> Session:
-        """A session as an exchange makes it, with its refresh token."""
-        token = self.login_token(workspace, email)
-        answer = self.api().metadata(EXCHANGE, loginToken=token, origin=self.origin(workspace))
-        return read_session(answer.ok()["getAuthTokensFromLoginToken"])
+        """A new session at Clerk, exchanged for tokens of a workspace."""
+        token, session_id = self.mint(workspace, user_id=self.known_at_clerk(workspace, email))
+        found = read_session(self.exchange(token))
+        return replace(found, clerk_session=session_id, clerk_token=token)
 
 
 def read_session(answer: dict[str, Json]) -> Session:
@@ -176,11 +213,13 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         pytest.skip("asks a running, patched Twenty: pytest tests/tenants --twenty-url URL --internal-secret SECRET")
     internal_url = request.config.getoption("--internal-url") or url
     headers = {"Authorization": f"Bearer {secret}"}
+    admin = request.config.getoption("--clerk-admin")
     with (
         httpx.Client(base_url=url, timeout=60) as http,
         httpx.Client(base_url=internal_url, timeout=120, headers=headers) as internal,
+        Control(admin, os.environ["CLERK_ADMIN_TOKEN"]) if admin else nullcontext() as clerk,
     ):
-        yield Server(http, internal, request.config.getoption("--twenty-app-secret"))
+        yield Server(http, internal, request.config.getoption("--twenty-app-secret"), clerk)
 
 
 @pytest.fixture(scope="session")
@@ -191,3 +230,21 @@ def one(server: Server) -> Tenant:
 @pytest.fixture(scope="session")
 def other(server: Server) -> Tenant:
     return server.tenant("Other")
+
+
+@pytest.fixture
+def inner() -> Iterator[Catcher]:
+    """Stands for what is inside: nothing may arrive here."""
+    with caught("127.0.0.1") as catcher:
+        yield catcher
+        assert catcher.arrived == []
+
+
+@pytest.fixture(scope="module")
+def attacker(server: Server) -> Tenant:
+    return server.tenant("Attacker")
+
+
+@pytest.fixture
+def api(attacker: Tenant) -> Api:
+    return attacker.server.api(attacker.server.session(attacker.workspace, attacker.owner.email).access)

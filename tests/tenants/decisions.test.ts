@@ -7,9 +7,8 @@ import { isClerkOn, isSingleOrigin } from '../../files/twenty/overlay/packages/t
 import { carriesInternalSecret, readInternalSecret } from '../../files/twenty/overlay/packages/twenty-server/src/auth/clerk/guards/internal-secret.ts';
 import { isOpenToStrangers } from '../../files/twenty/overlay/packages/twenty-server/src/auth/clerk/guards/public-endpoints.ts';
 import { isSessionAdmitted } from '../../files/twenty/overlay/packages/twenty-server/src/auth/clerk/guards/session-admission.ts';
-import { Slots } from '../../files/twenty/overlay/packages/twenty-server/src/auth/clerk/store/slots.ts';
 import { decideIdentity, decideRoleChange, knownEmail, placeholderEmail, subdomainCandidates } from '../../files/twenty/overlay/packages/twenty-server/src/auth/clerk/tenants/tenant-decisions.ts';
-import { readMember, readPage, readPerson, readTenant, readTokenRequest } from '../../files/twenty/overlay/packages/twenty-server/src/auth/clerk/tenants/tenant-input.ts';
+import { readMember, readPage, readPerson, readTenant, readTokenRequest, readWait } from '../../files/twenty/overlay/packages/twenty-server/src/auth/clerk/tenants/tenant-input.ts';
 
 const SECRET = 'a'.repeat(32);
 const PERSON = { clerkUserId: 'user_abcdef', email: 'A@People.test', emailVerified: true, firstName: 'A', lastName: 'B' };
@@ -43,13 +42,17 @@ test('strangers reach what is listed and nothing else', () => {
 });
 
 test('which valid Twenty token is still good', () => {
-  const facts = { hasWorkspace: true, isApiKey: false, isImpersonating: false, issuedAt: 1001, tenant: { status: 'active', sessionsFrom: 1000 } } as const;
+  const facts = { hasWorkspace: true, isApiKey: false, isImpersonating: false, owner: 'session', issuedAt: 1001, tenant: { status: 'active', sessionsFrom: 1000 } } as const;
   assert.equal(isSessionAdmitted(facts), true);
   assert.equal(isSessionAdmitted({ ...facts, issuedAt: 1000 }), false);
   assert.equal(isSessionAdmitted({ ...facts, issuedAt: undefined }), false);
   assert.equal(isSessionAdmitted({ ...facts, hasWorkspace: false }), false);
   assert.equal(isSessionAdmitted({ ...facts, isImpersonating: true }), false);
   assert.equal(isSessionAdmitted({ ...facts, tenant: undefined }), true);
+  assert.equal(isSessionAdmitted({ ...facts, owner: 'inside' }), true);
+  assert.equal(isSessionAdmitted({ ...facts, owner: 'nobody' }), false);
+  assert.equal(isSessionAdmitted({ ...facts, owner: 'nobody', tenant: undefined }), false);
+  assert.equal(isSessionAdmitted({ ...facts, owner: 'nobody', isApiKey: true }), true);
   assert.equal(isSessionAdmitted({ ...facts, isApiKey: true, issuedAt: 1 }), true);
   for (const isApiKey of [true, false]) {
     assert.equal(isSessionAdmitted({ ...facts, isApiKey, tenant: { status: 'suspended', sessionsFrom: 0 } }), false);
@@ -112,25 +115,10 @@ test('input is read whole, and every mistake is named', () => {
   assert.equal(readPage({ limit: '1e9' }).ok, false);
 });
 
-test('slots: never more at once than there are, each in its turn, also after a failure', async () => {
-  const slots = new Slots(2);
-  const order: number[] = [];
-  let running = 0;
-  let most = 0;
-  const results = await Promise.allSettled(
-    Array.from({ length: 9 }, (_, index) =>
-      slots.run(async () => {
-        order.push(index);
-        most = Math.max(most, (running += 1));
-        await new Promise((resolve) => setImmediate(resolve));
-        running -= 1;
-        if (index === 3) {
-          throw new Error('one fails');
-        }
-      }),
-    ),
-  );
-  assert.deepEqual(order, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
-  assert.equal(most, 2);
-  assert.deepEqual(results.map(({ status }) => status).filter((status) => status === 'rejected'), ['rejected']);
+test('why an organisation waits is one of two reasons, or nothing', () => {
+  assert.deepEqual(readWait('org_abcd', { reason: 'no-room' }), { ok: true, value: 'no-room' });
+  assert.deepEqual(readWait('org_abcd', { reason: null }), { ok: true, value: null });
+  for (const [id, body] of [['org_abcd', { reason: '<b>' }], ['org_abcd', { reason: 1 }], ['org_abcd', null], ['../x', { reason: null }]] as const) {
+    assert.equal(readWait(id, body).ok, false, JSON.stringify(body));
+  }
 });

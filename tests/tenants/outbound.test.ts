@@ -69,7 +69,7 @@ test('the operator opens networks by name, and a wrong one is refused at start',
   assert.equal(mayConnect('fd00:1::5', allowed), true);
   assert.equal(mayConnect('fd00:2::5', allowed), false);
   for (const wrong of ['10.1.2.3', '10.1.2.3/33', '10.1.2/24', 'relay.internal/32', '::1/129', '10.1.2.3/', '/8', '10.0.0.0/-1']) {
-    assert.throws(() => readAllowed(wrong), /TWENTYOPS_EGRESS_ALLOW/, wrong);
+    assert.throws(() => readAllowed(wrong), /TWENTYOPS_TENANTS_MAY_REACH/, wrong);
   }
 });
 

@@ -120,9 +120,11 @@ def test_impersonation_is_refused_even_with_a_signed_token(server: Server, one: 
     rows = one.api.metadata(
         "{ currentUser { currentUserWorkspace { id } } }",
     ).ok()["currentUser"]["currentUserWorkspace"]
-    target = server.api(server.session(one.workspace, person.email).access)
+    victims = server.session(one.workspace, person.email)
+    target = server.api(victims.access)
     victim = target.metadata("{ currentUser { id currentUserWorkspace { id } workspaceMember { id } } }").ok()["currentUser"]
     claims = {
+        "clerkSessionId": victims.clerk_session,
         "sub": victim["id"],
         "userId": victim["id"],
         "userWorkspaceId": victim["currentUserWorkspace"]["id"],

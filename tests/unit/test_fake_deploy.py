@@ -80,6 +80,7 @@ def test_bare_host_is_provisioned(current: plan.Plan, name: str, packages: str) 
     assert f"install --no-install-recommends {packages}" in commands
     assert "swapon" in commands
     assert "dockerd --validate" in commands
+    assert commands.index("systemctl reload-or-restart twentyops-firewall") < commands.index("dockerd --validate")
     assert "systemd-timesyncd" in commands
     assert ("Pin: release" in commands or "preferences.d" in commands) == (name == "debian-12")
 

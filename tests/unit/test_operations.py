@@ -44,6 +44,7 @@ def callables(operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         "postgres_database": {"password"},
         "database_migrations": {"directory", "image"},
         "compose_services": {"directory", "wanted"},
+        "volume_handover": {"directory"},
     }.get(operation, set())
     values = {key: tuple(v) if key in {"services", "names", "packages"} else v for key, v in arguments.items()}
     return {key: (lambda v=v: v) if key in late else v for key, v in values.items()}

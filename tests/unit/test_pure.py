@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import time
 from dataclasses import replace
@@ -17,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.test_settings import GOOD
-from twentyops import builder, distributions, facts, lock, operations, preflight, release, stack
+from twentyops import builder, distributions, facts, firewall, lock, networks, operations, preflight, release, stack
 from twentyops.registry import ImageRef, Registry, RegistryError
 from twentyops.settings import Settings, load
 
@@ -98,6 +100,8 @@ def test_a_changed_variable_remakes_exactly_the_containers_that_read_it() -> Non
     assert {name for name in before if before[name] != after[name]} == {"server", "worker"}
     after = stack.service_hashes(settings(CADDY_MEMORY_MB="128"), IMAGES, SECRETS)
     assert {name for name in before if before[name] != after[name]} == {"caddy"}
+    after = stack.service_hashes(settings(), IMAGES, {**SECRETS, "redis_cache_password": "z" * 64})
+    assert {name for name in before if before[name] != after[name]} == {"redis-cache", "server", "worker"}
 
 
 def test_unpinned_image_is_refused() -> None:
@@ -124,12 +128,19 @@ def test_no_password_stands_in_a_command_that_process_lists_show() -> None:
     assert stack.env_files(settings(), SECRETS)["server"]["PGPASSWORD"] == SECRETS["twenty_database_password"]
 
 
+WELL = '{"status":"ok"}\n'
+
+
 @pytest.mark.parametrize(
     ("line", "curl", "told"),
     [
-        (None, 0, (0, "")),  # a container of a release from before, or not that far yet
-        ("running since 2026-11-23T09:00:00Z", 0, (0, "data model: running since 2026-11-23T09:00:00Z\n")),
-        ("failed 2: w conflict (person.x: is TEXT here)", 0, (0, "data model: failed 2: w conflict (person.x: is TEXT here)\n")),
+        (None, 0, (0, WELL)),  # a container of a release from before, or not that far yet
+        ("running since 2026-11-23T09:00:00Z", 0, (0, WELL + "data model: running since 2026-11-23T09:00:00Z\n")),
+        (
+            "failed 2: w conflict (person.x: is TEXT here)",
+            0,
+            (0, WELL + "data model: failed 2: w conflict (person.x: is TEXT here)\n"),
+        ),
         ("matched: 1 workspace(s)", 7, (1, "")),
     ],
 )
@@ -139,10 +150,9 @@ def test_servers_health_check_tells_of_the_data_model_and_goes_by_the_server_alo
     compose = yaml.safe_load(stack.compose_file(settings(), IMAGES, SECRETS))
     kind, script = compose["services"]["server"]["healthcheck"]["test"]
     assert kind == "CMD-SHELL"
-    for name, does in {"curl": f"""echo '{{"status":"ok"}}'; exit {curl}""", "psql": "echo 1"}.items():
-        program = tmp_path / name
-        program.write_text(f"#!/bin/sh\n{does if curl == 0 else 'exit 7'}\n")
-        program.chmod(0o755)
+    program = tmp_path / "curl"
+    program.write_text(f"#!/bin/sh\nprintf '%s\\n' '{WELL.strip()}'\n" if curl == 0 else f"#!/bin/sh\nexit {curl}\n")
+    program.chmod(0o755)
     if line is not None:
         (tmp_path / "twentyops-data-model").write_text(line + "\n")
     done = subprocess.run(
@@ -152,11 +162,152 @@ def test_servers_health_check_tells_of_the_data_model_and_goes_by_the_server_alo
     assert (done.returncode, done.stdout) == told
 
 
-def test_redis_never_evicts_and_stays_below_its_container() -> None:
-    compose = yaml.safe_load(stack.compose_file(settings(REDIS_MEMORY_MB="200"), IMAGES, SECRETS))
-    command = compose["services"]["redis"]["command"]
-    assert command[command.index("--maxmemory") + 1] == "150mb"
-    assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
+def redis_rules(service: str, **changed: str) -> dict[str, str]:
+    """What a Redis is told on its standard input, ``{directive: value}``."""
+    compose = yaml.safe_load(stack.compose_file(settings(**changed), IMAGES, SECRETS))
+    shell, option, script = compose["services"][service]["command"]
+    assert (shell, option) == ("sh", "-c")
+    first, *lines, last = script.splitlines()
+    assert (first, last) == ("exec redis-server - <<END", "END")
+    return dict(line.split(" ", 1) for line in lines)
+
+
+def test_the_queues_redis_never_evicts_and_stays_below_its_container() -> None:
+    rules = redis_rules("redis", REDIS_MEMORY_MB="200")
+    assert (rules["maxmemory"], rules["maxmemory-policy"], rules["appendonly"]) == ("150mb", "noeviction", "yes")
+
+
+def test_the_caches_redis_evicts_only_what_has_a_lifetime() -> None:
+    rules = redis_rules("redis-cache", REDIS_CACHE_MEMORY_MB="400")
+    assert (rules["maxmemory"], rules["maxmemory-policy"], rules["appendonly"]) == ("300mb", "volatile-lru", "no")
+
+
+@pytest.mark.parametrize(("service", "secret"), [("redis", "redis_queue_password"), ("redis-cache", "redis_cache_password")])
+def test_each_redis_has_a_password_of_its_own_that_no_command_shows(service: str, secret: str) -> None:
+    assert redis_rules(service)["requirepass"] == "$${REDISCLI_AUTH:?}", "the shell puts it in, and refuses to start without"
+    variables = stack.env_files(settings(), SECRETS)
+    assert variables[service] == {"REDISCLI_AUTH": SECRETS[secret]}
+    for reader in ("server", "worker", "migrate"):
+        assert variables[reader]["REDIS_QUEUE_URL"] == f"redis://:{SECRETS['redis_queue_password']}@redis:6379"
+        assert variables[reader]["REDIS_URL"] == f"redis://:{SECRETS['redis_cache_password']}@redis-cache:6379"
+
+
+@pytest.mark.skipif(not shutil.which("redis-server"), reason="needs redis-server")
+@pytest.mark.parametrize("service", ["redis", "redis-cache"])
+def test_a_redis_starts_with_its_password_and_not_without(tmp_path: Path, service: str) -> None:
+    compose = yaml.safe_load(stack.compose_file(settings(), IMAGES, SECRETS))
+    *shell, script = compose["services"][service]["command"]
+    script = script.replace("$$", "$").replace("dir /data", f"dir {tmp_path}\nport 0\nunixsocket {tmp_path}/socket")
+    password = {"PATH": os.environ["PATH"], "REDISCLI_AUTH": "correct-horse-battery"}
+    refused = subprocess.run([*shell, script], env={"PATH": os.environ["PATH"]}, capture_output=True, timeout=20, check=False)
+    assert refused.returncode != 0
+    with subprocess.Popen([*shell, script], env=password, stdout=subprocess.DEVNULL) as server:
+        asked = ["redis-cli", "-s", f"{tmp_path}/socket", "ping"]
+        try:
+            deadline = time.monotonic() + 15
+            while (said := subprocess.run(asked, env=password, capture_output=True, text=True, check=False).stdout) != "PONG\n":
+                assert time.monotonic() < deadline, said
+                time.sleep(0.05)
+            nobody = subprocess.run(asked, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False)
+            assert "NOAUTH" in nobody.stdout
+            assert "correct-horse-battery" not in Path(f"/proc/{server.pid}/cmdline").read_text()
+        finally:
+            server.terminate()
+        assert server.wait(20) == 0, "SIGTERM reaches Redis itself, which saves and ends"
+
+
+def test_the_defaults_fit_a_four_gigabyte_droplet() -> None:
+    given = settings()
+    assert sum(given.memory_limits.values()) + given.reserved_memory_mb <= 3900
+    assert set(given.memory_limits) == set(stack.SERVICES)
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 8])
+def test_every_container_is_limited_to_a_part_of_the_machine(cpus: int) -> None:
+    compose = yaml.safe_load(stack.compose_file(settings(), IMAGES, SECRETS, cpus))
+    for name, service in compose["services"].items():
+        assert 0 < service["pids_limit"] <= 512, name
+        assert 0.2 <= service["cpu_quota"] / service["cpu_period"] < cpus, name
+        assert service["cpu_shares"] >= 512, name
+        # Compose's own word for it is an error where the kernel cannot limit processors, or the machine has fewer
+        assert "cpus" not in service
+
+
+def test_every_root_file_system_is_read_only_and_every_tmpfs_names_its_owner() -> None:
+    compose = yaml.safe_load(stack.compose_file(settings(), IMAGES, SECRETS))
+    for name, service in compose["services"].items():
+        assert service["read_only"] is True, name
+        for line in service.get("tmpfs", []):
+            assert re.fullmatch(r"/\S+:uid=\d+,gid=\d+,mode=\d{4},size=\d+m", line), (name, line)
+    root = [name for name, service in compose["services"].items() if str(service.get("user", "")).startswith("0")]
+    assert root == ["caddy-volume"], "it runs for a second, without a network"
+    assert compose["services"]["caddy-volume"]["network_mode"] == "none"
+
+
+def test_two_services_share_a_network_exactly_when_they_talk() -> None:
+    compose = yaml.safe_load(stack.compose_file(settings(), IMAGES, SECRETS))
+    on = {name: set(service.get("networks", [])) for name, service in compose["services"].items() if name in stack.SERVICES}
+    pairs = {frozenset((a, b)) for a in on for b in on if a != b and on[a] & on[b]}
+    assert pairs == {frozenset(both) for both in networks.PAIRS}
+    for name, network in compose["networks"].items():
+        members = [service for service in on if name in on[service]]
+        assert len(members) == (2 if network["internal"] else 1), name
+    assert {name for name in on for network in on[name] if not compose["networks"][network]["internal"]} == set(networks.OUTSIDE)
+    bridges = [network["driver_opts"]["com.docker.network.bridge.name"] for network in compose["networks"].values()]
+    assert len(set(bridges)) == len(bridges)
+    assert all(len(bridge) <= 15 and bridge.startswith(networks.BRIDGES) for bridge in bridges), "the kernel's limit"
+    assert [name for name, network in compose["networks"].items() if network.get("enable_ipv6")] == ["caddy-out"]
+
+
+def test_one_offs_use_the_networks_of_their_service() -> None:
+    for one_off, (owner, asked) in networks.ONE_OFFS.items():
+        assert set(networks.of(one_off)) <= set(networks.of(owner))
+        assert len(networks.of(one_off)) == len(asked)
+
+
+def test_the_packet_filter_is_one_table_that_replaces_itself_and_flushes_nothing() -> None:
+    texts = firewall.files(settings(), ["127.0.0.53", "10.0.0.2", "fd00::53"])
+    egress = texts["egress.nft"]
+    assert "inet twentyops_egress" in firewall.tables(texts)
+    assert "flush" not in "".join(texts.values())
+    assert "elements = { 10.0.0.2 }" in egress
+    assert "elements = { fd00::53 }" in egress
+    assert "127.0.0.53" not in egress
+    assert "elements = { 8.8.8.8, 8.8.4.4 }" in firewall.egress(settings(), ["127.0.0.1"]), "whom Docker asks then"
+    assert "ip daddr 10.0.0.5/32 tcp dport 587 accept" in firewall.egress(settings(EGRESS_ALLOW="10.0.0.5:587"), [])
+
+
+def test_what_is_opened_for_the_server_is_not_opened_for_tenants() -> None:
+    given = settings(EGRESS_ALLOW="10.0.0.5:587", TENANT_EGRESS_ALLOW="10.0.9.0/24:443,10.0.9.0/24:8443")
+    rules, variables = firewall.egress(given, []), stack.env_files(given, SECRETS)
+    for line in ("ip daddr 10.0.0.5/32 tcp dport 587 accept", "ip daddr 10.0.9.0/24 tcp dport 443 accept"):
+        assert line in rules
+    for service in ("server", "worker"):
+        assert variables[service]["TWENTYOPS_EGRESS_ALLOW"] == "10.0.9.0/24"
+    assert "TWENTYOPS_EGRESS_ALLOW" not in stack.env_files(settings(EGRESS_ALLOW="10.0.0.5"), SECRETS)["server"]
+
+
+def test_docker_does_not_start_without_the_packet_filter() -> None:
+    assert f"Requires={firewall.UNIT}" in firewall.DOCKER_DROP_IN
+    unit = firewall.unit({"egress.nft": ""})
+    assert "Before=network-pre.target docker.service" in unit
+    assert "ExecStop" not in unit, "a stopped unit leaves the rules"
+
+
+def test_places_follow_the_servers_memory_and_who_waits_is_told_with_the_remedy() -> None:
+    assert settings().most_tenants == 20
+    assert settings(SERVER_MEMORY_MB="4096").most_tenants == 88
+    assert settings(MAX_TENANTS="3").most_tenants == 3
+    files = stack.env_files(settings(MAX_TENANTS="3", PROVISIONING_CONCURRENCY="2"), SECRETS)
+    assert files["tenant-manager"]["MAX_TENANTS"] == "3"
+    assert files["tenant-manager"]["PROVISIONING"] == files["server"]["TWENTYOPS_PROVISIONING_CONCURRENCY"] == "2"
+    assert stack.occupied('{"most": 20, "used": 4, "suspended": 1, "waiting": {}}') == [
+        "tenants        4 in use of 20, 1 suspended"
+    ]
+    assert (
+        "2 wait (no-room): raise MAX_TENANTS"
+        in stack.occupied('{"most": 3, "used": 3, "suspended": 0, "waiting": {"no-room": 2}}')[1]
+    )
 
 
 def test_a_crowded_container_is_told_with_the_setting_to_raise() -> None:

@@ -230,3 +230,43 @@ def test_no_text_breaks_the_publishable_key_check(text: str) -> None:
     except ValueError:
         return
     assert "." in host
+
+
+@pytest.mark.parametrize(
+    ("text", "targets"),
+    [
+        ("", []),
+        ("10.0.0.5:587, 10.0.8.0/24", ["10.0.0.5/32 587", "10.0.8.0/24 0"]),
+        ("[fd00::5]:443 fd00:1::/64", ["fd00:1::/64 0", "fd00::5/128 443"]),
+        ("192.168.0.1:443,192.168.0.1:443", ["192.168.0.1/32 443"]),
+    ],
+)
+def test_private_addresses_that_containers_may_reach(text: str, targets: list[str]) -> None:
+    assert [f"{t.network} {t.port}" for t in load({**GOOD, "EGRESS_ALLOW": text}).egress_allowed] == targets
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("smtp.example.com", "write 10.0.0.5:587"),
+        ("10.0.0.5/8", "has host bits set"),
+        ("10.0.0.5:70000", "ports are 1 to 65535"),
+        ("10.0.0.5:", "write 10.0.0.5:587"),
+        ("0.0.0.0/0", "no named address"),
+        ("::/0", "no named address"),
+        ("169.254.169.254", "stay closed"),
+        ("127.0.0.1:25", "stay closed"),
+        ("fe80::1", "stay closed"),
+    ],
+)
+def test_egress_that_is_no_named_address_is_refused(text: str, part: str) -> None:
+    assert part in refusal({"EGRESS_ALLOW": text})["EGRESS_ALLOW"]
+
+
+def test_a_private_relay_that_containers_may_not_reach_is_told_before_the_deploy() -> None:
+    mail = {"EMAIL_DRIVER": "smtp", "EMAIL_FROM_ADDRESS": "crm@example.com", "EMAIL_SMTP_HOST": "10.0.0.5"}
+    assert "add 10.0.0.5:587 to EGRESS_ALLOW" in refusal(mail)["EMAIL_SMTP_HOST"]
+    assert load({**GOOD, **mail, "EGRESS_ALLOW": "10.0.0.0/24:587"}).egress_allowed
+    s3 = {"STORAGE_TYPE": "s3", "STORAGE_S3_REGION": "r", "STORAGE_S3_NAME": "b", "STORAGE_S3_ENDPOINT": "http://[fd00::5]:9000"}
+    assert "add [fd00::5]:9000 to EGRESS_ALLOW" in refusal(s3)["STORAGE_S3_ENDPOINT"]
+    assert load({**GOOD, **s3, "STORAGE_S3_ENDPOINT": "https://s3.example.com"})

@@ -20,7 +20,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Person:
-    """A user of Clerk's. ``email`` "" when there is none; ``updated_at`` in milliseconds, Clerk's clock."""
+    """A user of Clerk's. ``email`` "" when there is none; ``updated_at`` in milliseconds, Clerk's clock.
+
+    ``standing`` is good, banned, or locked (for a while, after too many wrong codes).
+    """
 
     user_id: str
     email: str
@@ -29,6 +32,7 @@ class Person:
     last_name: str
     image_url: str
     updated_at: int
+    standing: str = "good"
 
     def told(self) -> Json:
         """As Twenty's internal API takes it."""
@@ -40,6 +44,14 @@ class Person:
             "lastName": self.last_name,
         }
         return found | ({"imageUrl": self.image_url} if self.image_url.startswith("https://") else {})
+
+
+@dataclass(frozen=True)
+class Session:
+    """A sign-in. ``live``: Clerk still gives tokens for it."""
+
+    user_id: str
+    live: bool
 
 
 @dataclass(frozen=True)
@@ -90,6 +102,7 @@ def person(found: Json) -> Person:
         last_name=plain(found.get("last_name")),
         image_url=str(found.get("image_url") or ""),
         updated_at=int(found.get("updated_at") or 0),
+        standing="banned" if found.get("banned") else "locked" if found.get("locked") else "good",
     )
 
 
@@ -128,6 +141,10 @@ class Clerk:
     async def user(self, user_id: str) -> Person | None:
         found = await self._one(f"/v1/users/{user_id}")
         return person(found) if found else None
+
+    async def session(self, session_id: str) -> Session | None:
+        found = await self._one(f"/v1/sessions/{session_id}")
+        return Session(str(found["user_id"]), found.get("status") in ("active", "pending")) if found else None
 
     async def members(self, organization_id: str) -> list[Member] | None:
         """All members; None when the organisation went meanwhile."""

@@ -24,10 +24,16 @@ def parser() -> argparse.ArgumentParser:
     commands = found.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="run the service")
     commands.add_parser("migrate", help="bring the database to this version")
-    tenants = commands.add_parser("tenants", help="list|show|sync|suspend|resume").add_subparsers(dest="verb", required=True)
+    tenants = commands.add_parser("tenants", help="list|count|show|sync|suspend|resume|admit|credentials").add_subparsers(
+        dest="verb", required=True
+    )
     tenants.add_parser("list")
-    for verb in ("show", "sync", "suspend", "resume"):
+    tenants.add_parser("count", help="how many places there are and how many are taken, and who waits")
+    for verb in ("show", "sync", "suspend", "resume", "admit"):
         tenants.add_parser(verb).add_argument("id", metavar="ORGANIZATION_ID")
+    credentials = tenants.add_parser("credentials", help="API keys and webhooks in force, with their makers")
+    credentials.add_argument("id", metavar="ORGANIZATION_ID", nargs="?", help="default: every tenant")
+    credentials.add_argument("--without-maker", action="store_true", help="only those from before makers were recorded")
     events = commands.add_parser("events", help="list|show|retry|self-test").add_subparsers(dest="verb", required=True)
     listed = events.add_parser("list")
     listed.add_argument("--state", choices=["queued", "done", "ignored", "dead"])
@@ -99,14 +105,27 @@ async def tenants(found: Parts, args: argparse.Namespace) -> int:
         case "list":
             show(await found.store.tenants())
             return 0
+        case "count":
+            show({"most": found.settings.max_tenants, **await found.store.occupancy()})
+            return 0
         case "show":
             row = await found.store.tenant(args.id)
             if row is None:
                 raise ManagerError(f"{args.id}: not known here; see `tenants list`, or `tenants sync {args.id}`")
             show(row | {"members": await found.store.members(args.id), "twenty": await found.twenty.tenant(args.id)})
             return 0
+        case "credentials":
+            wanted = (
+                [args.id] if args.id else [row["organizationId"] for row in await found.twenty.tenants() if row["workspaceId"]]
+            )
+            listed = {org: await found.twenty.credentials(org) for org in wanted}
+            show({org: [c for c in rows if not (args.without_maker and c["makers"])] for org, rows in listed.items()})
+            return 0
         case "suspend" | "resume":
             if not await found.store.hold(args.id, args.verb == "suspend"):
+                raise ManagerError(f"{args.id}: not known here; see `tenants list`")
+        case "admit":
+            if not await found.store.exempt(args.id):
                 raise ManagerError(f"{args.id}: not known here; see `tenants list`")
     outcome = await found.converger.target(args.id, wait=60)
     show({"target": outcome.target, "done": outcome.done, "problems": outcome.problems})

@@ -6,6 +6,7 @@ told of a person is told under that person's lock, and never older than what was
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 
 from tenant_manager.clerk import Clerk, Member, Organization, Person
 from tenant_manager.errors import Later, ManagerError, TooManyRemovals
-from tenant_manager.store import Store
+from tenant_manager.store import NO_ROOM, Limits, Store
 from tenant_manager.twenty import Twenty
 
 LOG = logging.getLogger(__name__)
@@ -45,11 +46,16 @@ class Outcome:
 
 
 class Converger:
-    def __init__(self, store: Store, clerk: Clerk, twenty: Twenty, data_model: str) -> None:
-        self.store, self.clerk, self.twenty, self.data_model = store, clerk, twenty, data_model
+    """``provisioning``: so many calls that make a workspace or give it the data model go to the server at once."""
+
+    def __init__(
+        self, store: Store, clerk: Clerk, twenty: Twenty, data_model: str, limits: Limits, provisioning: int = 1
+    ) -> None:
+        self.store, self.clerk, self.twenty, self.data_model, self.limits = store, clerk, twenty, data_model, limits
+        self.provisioning = asyncio.Semaphore(provisioning)
 
     async def target(self, target: str, budget: Budget | None = None, wait: float = 0) -> Outcome:
-        """Converge ``org_...`` or ``user_...``. Raises Busy, Later, Refused; what could be done was done then."""
+        """Converge ``org_...``, ``user_...`` or ``sess_...``. Raises Busy, Later, Refused; what could be done was done then."""
         async with self.store.alone(f"work:{target}", wait):
             return await self.held(target, budget)
 
@@ -58,6 +64,8 @@ class Converger:
         outcome = Outcome(target)
         if target.startswith("org_"):
             await self._organization(target, budget or Budget(), outcome)
+        elif target.startswith("sess_"):
+            await self._session(target, outcome)
         else:
             await self._user(target, outcome)
         if outcome.done or outcome.problems:
@@ -66,10 +74,22 @@ class Converger:
 
     # --- people -------------------------------------------------------------------------------------------------
 
+    async def _session(self, session_id: str, outcome: Outcome) -> None:
+        """A session that is over at Clerk is over in Twenty. None comes back: what Clerk holds for good is left as it is."""
+        found = await self.clerk.session(session_id)
+        if found is None or not found.live:
+            await self.twenty.end_session(session_id, found.user_id if found else "")
+            outcome.done.append("session ended")
+
     async def _user(self, user_id: str, outcome: Outcome) -> None:
-        """A person's name and address; and, when they are gone, the organisations that they were in."""
+        """A person's standing, name and address; and, when they are gone, the organisations that they were in."""
         async with self.store.alone(f"person:{user_id}", PERSON_WAIT):
             found = await self.clerk.user(user_id)
+            # first of all: whoever is banned must not stay in because something else fails
+            standing = found.standing if found else "deleted"
+            await self.twenty.set_standing(user_id, standing)
+            if standing != "good":
+                outcome.done.append(standing)
             if found is not None and found.email:
                 known = await self.store.person(user_id)
                 if known is not None and known["updated_at"] <= found.updated_at and known["told"] != found.told():
@@ -113,9 +133,12 @@ class Converger:
             owner = owner_of(organization, members, people)
             if owner is None:
                 outcome.problems.append("no member with an e-mail address: the workspace waits for one")
+                await self._leave_line(organization_id)
                 await self.store.note(
                     organization_id, name=organization.name, workspace_id=None, state="new", problems=outcome.problems
                 )
+                return
+            if not await self._admitted(organization, organization.created_by or owner, outcome):
                 return
             await self._create(organization, row["slug"], people[owner], outcome)
             tenant = await self.twenty.tenant(organization_id)
@@ -130,12 +153,34 @@ class Converger:
             # one that may work later decides about the next attempt
             raise next((error for error in failed if isinstance(error, Later)), failed[0])
 
+    async def _admitted(self, organization: Organization, created_by: str, outcome: Outcome) -> bool:
+        """Whether there is a place for one more; if not, it is in the line, and whoever opens its page is told."""
+        why = await self.store.admit(organization.organization_id, created_by, self.limits)
+        if why is None:
+            return True  # the server forgets by itself that it was told to wait
+        await self.twenty.waiting(organization.organization_id, why)
+        most = f"{self.limits.tenants} tenants are in use, MAX_TENANTS of them may be"
+        if why != NO_ROOM:
+            most = f"{created_by} has {self.limits.of_one_person} workspaces already, MAX_ORGANIZATIONS_PER_PERSON"
+        outcome.problems.append(f"waits for a workspace ({why}): {most}")
+        await self.store.note(
+            organization.organization_id, name=organization.name, workspace_id=None, state="new", problems=outcome.problems
+        )
+        return False
+
+    async def _leave_line(self, organization_id: str) -> None:
+        row = await self.store.tenant(organization_id)
+        if row is not None and row["waiting"]:
+            await self.twenty.waiting(organization_id, None)
+        await self.store.leave_line(organization_id)
+
     async def _create(self, organization: Organization, slug: str, owner: Person, outcome: Outcome) -> None:
         async with self.store.alone(f"person:{owner.user_id}", PERSON_WAIT):
             known = await self.store.person(owner.user_id)
             newer = known is not None and known["updated_at"] > owner.updated_at
             told: Json = known["told"] if known is not None and newer else owner.told()
-            made = await self.twenty.ensure(organization.organization_id, organization.name, slug, told)
+            async with self.provisioning:
+                made = await self.twenty.ensure(organization.organization_id, organization.name, slug, told)
             if not newer:
                 await self.store.told_person(owner.user_id, told, owner.updated_at)
         outcome.done.append(f"workspace {made['workspaceId']} made" if made.get("created") else "workspace found")
@@ -186,7 +231,8 @@ class Converger:
         return failed
 
     async def _model(self, organization_id: str) -> None:
-        report = await self.twenty.apply_data_model(organization_id)
+        async with self.provisioning:
+            report = await self.twenty.apply_data_model(organization_id)
         if report.get("status") != "matched":
             found = [*report.get("conflicts", []), *report.get("toDo", [])]
             raise ManagerError(f"data model of {organization_id}: {report.get('status')}: {'; '.join(map(str, found))[:500]}")
@@ -194,6 +240,7 @@ class Converger:
 
     async def _gone(self, organization_id: str, tenant: Json | None, budget: Budget, outcome: Outcome) -> None:
         """Clerk has no such organisation: the door is locked, and nothing is deleted."""
+        await self._leave_line(organization_id)
         if tenant is None:
             return
         if tenant["status"] == "active":

@@ -17,7 +17,7 @@ from tenant_manager import SELF_TEST, metrics
 from tenant_manager.converge import Converger
 from tenant_manager.errors import Busy, Later, ManagerError
 from tenant_manager.settings import Settings
-from tenant_manager.store import QUEUE, TASK, Store
+from tenant_manager.store import LONG, QUEUE, TASK, Store
 
 LOG = logging.getLogger(__name__)
 Json = dict[str, Any]
@@ -26,9 +26,19 @@ NO_DATABASE = (psycopg.Error, PoolTimeout, OSError)
 
 
 def backoff(settings: Settings, attempt: int, after: float | None = None) -> float:
-    """Seconds until the next attempt (1 is the first that failed): doubled each time, a half by chance, never before ``after``."""
+    """Seconds until the next attempt (1 is the first that failed): doubled each time, a half by chance, never before ``after``.
+
+    Those that were sent away together with the same ``after`` do not come back together.
+    """
     most = min(settings.backoff_most, settings.backoff_base * 2.0 ** min(attempt - 1, 30))
-    return max(after or 0.0, most * random.uniform(0.5, 1.0))  # noqa: S311 - spread, not secrecy
+    return max((after or 0.0) * random.uniform(1.0, 1.3), most * random.uniform(0.5, 1.0))  # noqa: S311 - spread, not secrecy
+
+
+def _words(error: BaseException) -> str:
+    """An error's type and text; of a group those of its parts."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(map(_words, error.exceptions))
+    return f"{type(error).__name__}: {error}"
 
 
 class Work:
@@ -38,13 +48,13 @@ class Work:
         self.settings, self.store, self.converger = settings, store, converger
         self.app = App(
             connector=PsycopgConnector(
-                conninfo=settings.database_url.get_secret_value(), min_size=1, max_size=settings.workers + 4, timeout=5,
+                conninfo=settings.database_url.get_secret_value(), min_size=1, max_size=settings.workers + settings.provisioning + 6, timeout=5,
                 kwargs={"connect_timeout": 5, "application_name": "tenant-manager queue"},
             )
         )  # fmt: skip
         self.app.task(name=TASK, queue=QUEUE, pass_context=True)(self.work)
         self.stopping = asyncio.Event()
-        self.worker: Worker | None = None
+        self.workers: list[Worker] = []
         self.seen = 0.0
         self.running: set[int | None] = set()
         self.idle: set[int | None] = set()
@@ -54,31 +64,41 @@ class Work:
     async def work(self, context: JobContext, target: str, events: bool = True, attempt: int = 0) -> None:
         self.running.add(context.job.id)
         try:
-            await self.converge(target, events, attempt)
+            await self.converge(target, events, attempt, context.job.queue == LONG)
         finally:
             self.running.discard(context.job.id)
 
-    async def converge(self, target: str, events: bool, attempt: int) -> None:
-        """One job: converge the target, and with it all of its events that are here by now. Without ``events`` also when there are none."""
-        began, waiting = time.monotonic(), list[Json]()
+    async def converge(self, target: str, events: bool, attempt: int, long: bool) -> None:
+        """One job: converge the target, and with it all of its events that are here by now. Without ``events`` also when there are none.
+
+        An organisation without a workspace goes to the queue for ``long`` work first: as many are made at once as the server has
+        slots for, in their order, and the events of others are worked off meanwhile.
+        """
+        began = time.monotonic()
+        if not long and target.startswith("org_") and not await self.store.ready(target):
+            await self.store.defer(target, 0, attempt, events=events, long=True)
+            return
         try:
             async with self.store.alone(f"work:{target}"):
                 waiting = await self.store.waiting(target)
-                if events and not waiting:
-                    return  # another job of the same target has seen to them
-                if target != SELF_TEST:
-                    await self.converger.held(target)
-                await self.store.done([event["svix_id"] for event in waiting])
+                if events and not any(event["due"] for event in waiting):
+                    return  # another job of the same target has seen to them, or will when they are due
+                try:
+                    if target != SELF_TEST:
+                        await self.converger.held(target)
+                    await self.store.done([event["svix_id"] for event in waiting])
+                except (Busy, *NO_DATABASE):
+                    raise
+                except Exception as error:
+                    # still under the lock: another job of the target sees that these events are not due any more
+                    metrics.FAILURES.labels(kind=type(error).__name__).inc()
+                    await self._again(target, [event for event in waiting if event["due"]], attempt, error)
+                    return
         except Busy:
             # not a failure, and not counted: whoever has the lock may have read Clerk before these events
-            await self.store.defer(target, random.uniform(0.3, 1.0), attempt, events=events)  # noqa: S311
+            await self.store.defer(target, random.uniform(0.3, 1.0), attempt, events=events, long=long)  # noqa: S311
             return
-        except NO_DATABASE:
-            raise  # nothing can be written down; the job goes back when the database is there again
-        except Exception as error:
-            metrics.FAILURES.labels(kind=type(error).__name__).inc()
-            await self._again(target, [event for event in waiting if event["due"]], attempt, error)
-            return
+        # of NO_DATABASE nothing can be written down; the job goes back when the database is there again
         metrics.CONVERGED.inc()
         metrics.CONVERGENCE.observe(time.monotonic() - began)
 
@@ -106,8 +126,8 @@ class Work:
 
     @property
     def alive(self) -> bool:
-        """Whether the worker's connection to the queue has been seen working lately."""
-        return self.worker is not None and time.monotonic() - self.seen < 3 * self.settings.heartbeat + 5
+        """Whether the workers' connection to the queue has been seen working lately."""
+        return bool(self.workers) and time.monotonic() - self.seen < 3 * self.settings.heartbeat + 5
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -116,8 +136,8 @@ class Work:
 
     def stop(self) -> None:
         self.stopping.set()
-        if self.worker:
-            self.worker.stop()  # type: ignore[no-untyped-call]
+        for worker in self.workers:
+            worker.stop()  # type: ignore[no-untyped-call]
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -126,19 +146,24 @@ class Work:
             return
 
     async def _work(self) -> None:
-        """Keep a worker running; one that lost the database is replaced."""
+        """Keep a worker for each queue running; they are replaced when one lost the database."""
         while not self.stopping.is_set():
             try:
                 async with self.app.open_async():
-                    self.worker = Worker(
-                        self.app, queues=[QUEUE], concurrency=self.settings.workers, install_signal_handlers=False,
-                        delete_jobs="successful", fetch_job_polling_interval=POLL, update_heartbeat_interval=self.settings.heartbeat,
-                        stalled_worker_timeout=self.settings.stalled_after, shutdown_graceful_timeout=self.settings.stop_within,
-                    )  # fmt: skip
-                    await self.worker.run()  # type: ignore[no-untyped-call]
+                    self.workers = [
+                        Worker(
+                            self.app, queues=[queue], concurrency=concurrency, install_signal_handlers=False,
+                            delete_jobs="successful", fetch_job_polling_interval=POLL, update_heartbeat_interval=self.settings.heartbeat,
+                            stalled_worker_timeout=self.settings.stalled_after, shutdown_graceful_timeout=self.settings.stop_within,
+                        )
+                        for queue, concurrency in ((QUEUE, self.settings.workers), (LONG, self.settings.provisioning))
+                    ]  # fmt: skip
+                    async with asyncio.TaskGroup() as group:
+                        for worker in self.workers:
+                            group.create_task(worker.run())  # type: ignore[no-untyped-call]
             except Exception as error:
-                LOG.warning("the worker ended", extra={"error": f"{type(error).__name__}: {error}"})
-            self.worker = None
+                LOG.warning("the workers ended", extra={"error": _words(error)})
+            self.workers = []
             if not self.stopping.is_set():
                 await self._pause(1)
 
@@ -147,27 +172,27 @@ class Work:
         swept = time.monotonic()
         while not self.stopping.is_set():
             try:
-                worker = self.worker
-                if worker is not None:
-                    await self._orphans(worker)
+                if workers := self.workers:
+                    await self._orphans([worker.worker_id for worker in workers if worker.worker_id is not None])
                     self.seen = time.monotonic()
                 if time.monotonic() - swept > self.settings.sweep_every:
                     swept = time.monotonic()
                     for target in await self.store.sweep(self.settings.sweep_every * 2):
                         LOG.warning("events without a job got one", extra={"target": target})
+                    for target in await self.store.admissible(self.converger.limits):
+                        LOG.info("there is a place for one that waited", extra={"target": target})
+                        await self.store.defer(target, long=True)
                     await self.store.forget(self.settings.keep_events_days)
             except Exception as error:
                 LOG.warning("looking after the queue failed", extra={"error": f"{type(error).__name__}: {error}"})
             await self._pause(self.settings.heartbeat / 2)
 
-    async def _orphans(self, worker: Worker) -> None:
+    async def _orphans(self, workers: list[int]) -> None:
         """Jobs that nobody works on go back: of a worker without a heartbeat, broken off, or ended here without the queue's knowing.
 
         They go back without their place as the target's only one, which a newer job may have by now. Nothing fails for good here.
         """
-        held = await self.store.rows(
-            "SELECT id FROM procrastinate_jobs WHERE status = 'doing' AND worker_id = %s", worker.worker_id
-        )
+        held = await self.store.rows("SELECT id FROM procrastinate_jobs WHERE status = 'doing' AND worker_id = ANY(%s)", workers)
         idle = {row["id"] for row in held} - self.running
         # seen twice: one that has just ended is about to be taken off the queue
         stranded, self.idle = idle & self.idle, idle

@@ -29,7 +29,7 @@ class Reconciler:
     async def run(self, *, dry: bool = False, removals: int | None = None) -> Json:
         """Compare and repair. ``removals``: how many are allowed, instead of the settings' threshold.
 
-        Returns a report {tenants, members, differing, removals, allowed, stopped, repaired, failed}; Busy when one is running.
+        Returns a report {tenants, members, differing, standings, removals, allowed, stopped, repaired, failed}; Busy when one is running.
         Above the threshold nothing at all is changed.
         """
         async with self.store.alone(LOCK):
@@ -56,6 +56,9 @@ class Reconciler:
         for one in await self.store.rows("SELECT organization_id, user_id, role, told FROM member"):
             told.setdefault(one["organization_id"], {})[one["user_id"]] = one
 
+        refused = await self.twenty.refused()
+        standings = {u: p.standing for u, p in people.items() if p.standing != refused.get(u, "good")}
+        await self.store.creators({o.organization_id: o.created_by for o in organizations.values() if o.created_by})
         differing: dict[str, list[str]] = {}
         due = total = 0
         for organization_id in sorted({*organizations, *tenants}):
@@ -72,7 +75,9 @@ class Reconciler:
         allowed = max(self.settings.removals_least, int(total * self.settings.removals_share)) if removals is None else removals
         report: Json = {
             "organizations": len(organizations), "tenants": len(tenants), "members": sum(map(len, members.values())),
-            "differing": differing, "removals": due, "allowed": allowed, "stopped": False, "repaired": [], "failed": {}, "dry": dry,
+            "differing": differing, "standings": standings,
+            "waiting": {r["organization_id"]: r["waiting"] for r in rows.values() if r["waiting"]},
+            "removals": due, "allowed": allowed, "stopped": False, "repaired": [], "failed": {}, "dry": dry,
         }  # fmt: skip
         if due > allowed:
             report["stopped"] = True
@@ -82,7 +87,7 @@ class Reconciler:
             )
             return report
         if not dry:
-            await self._repair(list(differing), Budget(allowed), report)
+            await self._repair([*standings, *differing], Budget(allowed), report)
         return report
 
     async def _people(self, members: dict[str, dict[str, Member]]) -> dict[str, Person]:
@@ -96,6 +101,8 @@ class Reconciler:
         if organization is None:
             gone = tenant is not None and tenant["status"] == "active"
             return (["the organisation is gone"], 1) if gone else ([], 0)
+        if row is not None and row["waiting"]:
+            return [], 0  # it has its turn when there is a place
         able = {u: m for u, m in wanted.items() if u in people and people[u].email}
         if tenant is None or tenant["status"] == "provisioning":
             return (["no workspace"], 0) if able else ([], 0)
@@ -114,7 +121,7 @@ class Reconciler:
         return why, len(leaving)
 
     async def _repair(self, targets: list[str], budget: Budget, report: Json) -> None:
-        """Each organisation is read from Clerk again under its lock: what was compared may be old by now."""
+        """Each organisation or person is read from Clerk again under its lock: what was compared may be old by now."""
         waiting = iter(targets)
 
         async def worker() -> None:

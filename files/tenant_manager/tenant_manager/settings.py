@@ -32,10 +32,17 @@ class Settings(BaseSettings):
     data_model_revision: str = Field(default="1", description="Another value applies the data model again; empty: never.")
 
     workers: int = Field(default=4, ge=1, le=64)
+    provisioning: int = Field(
+        default=1, ge=1, le=16, description="Workspaces that are made at once: no more than the server has slots for."
+    )
+    max_tenants: int = Field(default=20, ge=1, description="Workspaces that may be in use; more organisations wait for a place.")
+    max_organizations_per_person: int = Field(default=5, ge=1, description="Workspaces that one person's organisations may get.")
     rest: float = Field(
         default=2, ge=0, description="Events look at an organisation again no sooner; their number costs nothing."
     )
     body_limit: int = Field(default=256 * 1024, ge=1024)
+    body_timeout: float = Field(default=10, gt=0, description="A webhook's body is there by then.")
+    bodies_limit: int = Field(default=32 * 1024 * 1024, ge=1024 * 1024, description="Bytes of bodies that are held at a time.")
     http_timeout: float = Field(default=30, gt=0)
     data_model_timeout: float = Field(default=180, gt=0)
     backoff_base: float = Field(default=2, gt=0)

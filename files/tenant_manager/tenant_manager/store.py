@@ -20,6 +20,9 @@ from tenant_manager.slugs import candidates
 Json = dict[str, Any]
 Connection = AsyncConnection[Json]
 QUEUE, TASK = "clerk", "tenant_manager.work"
+LONG = "provisioning"
+"""The queue of organisations whose workspace is not made yet: seconds of work each, which keep no other target waiting."""
+NO_ROOM, TOO_MANY = "no-room", "too-many-organizations"
 
 # One statement: an event that is known already brings no job, and an event without a job is never committed. A target has one job
 # that waits, for all of its events. That job is locked (not changed) until the commit, and the queue passes over locked ones: so
@@ -53,6 +56,14 @@ DO UPDATE SET scheduled_at = least(procrastinate_jobs.scheduled_at, EXCLUDED.sch
 
 
 @dataclass(frozen=True)
+class Limits:
+    """``tenants``: workspaces in use, on this machine. ``of_one_person``: ever made for organisations that one person created."""
+
+    tenants: int
+    of_one_person: int
+
+
+@dataclass(frozen=True)
 class Incoming:
     """An event whose signature was right. ``target`` None: a type that nothing follows from."""
 
@@ -65,7 +76,11 @@ class Incoming:
 class Store:
     def __init__(self, dsn: str, size: int, rest: float) -> None:
         self.rest = rest
-        given = {"row_factory": dict_row, "autocommit": True, "connect_timeout": 5, "application_name": "tenant-manager"}
+        given = {
+            "row_factory": dict_row, "autocommit": True, "connect_timeout": 5, "application_name": "tenant-manager",
+            # no statement here takes long, and none may wait for ever
+            "options": "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s",
+        }  # fmt: skip
         self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             dsn, min_size=1, max_size=size, open=False, timeout=5, check=AsyncConnectionPool.check_connection, kwargs=given
         )
@@ -109,15 +124,17 @@ class Store:
                     raise  # else: a connection that had broken since it was last used; what was stored is not stored twice
         raise AssertionError
 
-    async def defer(self, target: str, after: float = 0, attempt: int = 0, *, events: bool = False) -> None:
-        """Queue work on a target: for its events, or (it is our own idea) whether it has some or not."""
+    async def defer(self, target: str, after: float = 0, attempt: int = 0, *, events: bool = False, long: bool = False) -> None:
+        """Queue work on a target: for its events, or (it is our own idea) whether it has some or not. ``long``: in that queue."""
         async with self.pool.connection() as connection:
-            await self._defer(connection, target, after, attempt, events)
+            await self._defer(connection, target, after, attempt, events, long)
 
-    async def _defer(self, connection: Connection, target: str, after: float, attempt: int, events: bool) -> None:
+    async def _defer(
+        self, connection: Connection, target: str, after: float, attempt: int, events: bool, long: bool = False
+    ) -> None:
         args = json.dumps({"target": target, "events": events, "attempt": attempt})
-        once = f"{'again' if events else 'own'}:{target}"
-        await connection.execute(DEFER, {"queue": QUEUE, "task": TASK, "once": once, "args": args, "after": after})
+        queue, once = LONG if long else QUEUE, f"{'long-' if long else ''}{'again' if events else 'own'}:{target}"
+        await connection.execute(DEFER, {"queue": queue, "task": TASK, "once": once, "args": args, "after": after})
 
     async def waiting(self, target: str) -> list[Json]:
         """The target's events that are to be worked off, oldest first: {svix_id, attempts, due}; a retry that is not due yet is false."""
@@ -230,6 +247,11 @@ class Store:
     async def tenants(self) -> list[Json]:
         return await self.rows("SELECT * FROM tenant ORDER BY first_seen_at, organization_id")
 
+    async def ready(self, organization_id: str) -> bool:
+        """Whether its workspace was finished once: what it needs now takes no longer than an event does."""
+        query = "SELECT 1 FROM tenant WHERE organization_id = %s AND ready_at IS NOT NULL"
+        return await self.row(query, organization_id) is not None
+
     async def claim(self, organization_id: str, name: str, slug: str | None) -> Json:
         """The organisation's row, made with a free slug when it is new; the slug stays for ever."""
         known = await self.tenant(organization_id)
@@ -252,6 +274,92 @@ class Store:
             " WHERE organization_id = %s",
             name, workspace_id, state, Jsonb(problems), state, organization_id,
         )  # fmt: skip
+
+    # --- admission ----------------------------------------------------------------------------------------------
+
+    async def creators(self, creators: dict[str, str]) -> None:
+        """Note who created organisations that were here before that was kept. ``creators``: {organisation: person}."""
+        await self.rows(
+            "UPDATE tenant t SET created_by = g.user_id FROM unnest(%s::text[], %s::text[]) AS g(organization_id, user_id)"
+            " WHERE t.organization_id = g.organization_id AND t.created_by IS NULL",
+            list(creators), list(creators.values()),
+        )  # fmt: skip
+
+    async def admit(self, organization_id: str, created_by: str, limits: Limits) -> str | None:
+        """Give a known organisation its place, or put it into the line. Returns why it waits, or None. A place is kept.
+
+        In one transaction at a time, over all replicas: two that come at once never get the last place both.
+        """
+        async with self.pool.connection() as connection, connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('admission', 0))")
+            cursor = await connection.execute(
+                "UPDATE tenant SET created_by = coalesce(created_by, %s) WHERE organization_id = %s"
+                " RETURNING admitted_at, exempt, created_by, waiting, coalesce(waiting_since, clock_timestamp()) AS since",
+                (created_by, organization_id),
+            )
+            row = await cursor.fetchone()
+            if row is None:
+                raise ManagerError(f"{organization_id}: not known here, so it gets no place")
+            if row["admitted_at"]:
+                return None
+            cursor = await connection.execute(
+                "SELECT count(*) FILTER (WHERE admitted_at IS NOT NULL AND created_by = %(by)s) AS own,"
+                " count(*) FILTER (WHERE admitted_at IS NOT NULL AND state <> 'suspended') AS used,"
+                " count(*) FILTER (WHERE waiting = %(no_room)s AND organization_id <> %(id)s"
+                " AND (waiting_since, organization_id) < (%(since)s, %(id)s)) AS earlier FROM tenant",
+                {"by": row["created_by"], "no_room": NO_ROOM, "id": organization_id, "since": row["since"]},
+            )
+            count = await cursor.fetchone() or {}
+            why = None
+            if not row["exempt"]:
+                if count["own"] >= limits.of_one_person:
+                    why = TOO_MANY
+                elif count["used"] + count["earlier"] >= limits.tenants:
+                    why = NO_ROOM
+            await connection.execute(
+                "UPDATE tenant SET waiting = %(why)s::text, waiting_since = CASE WHEN %(why)s::text IS NOT NULL THEN %(since)s END,"
+                " admitted_at = CASE WHEN %(why)s::text IS NULL THEN clock_timestamp() END WHERE organization_id = %(id)s",
+                {"why": why, "since": row["since"], "id": organization_id},
+            )
+            return why
+
+    async def leave_line(self, organization_id: str) -> None:
+        """Give up a place that no workspace came of, or the wait for one."""
+        await self.rows(
+            "UPDATE tenant SET waiting = NULL, waiting_since = NULL, admitted_at = NULL"
+            " WHERE organization_id = %s AND workspace_id IS NULL AND (waiting IS NOT NULL OR admitted_at IS NOT NULL)",
+            organization_id,
+        )
+
+    async def exempt(self, organization_id: str) -> bool:
+        """A person lets an organisation in, whatever the limits are. False: no such organisation here."""
+        query = "UPDATE tenant SET exempt = true WHERE organization_id = %s RETURNING 1"
+        return await self.row(query, organization_id) is not None
+
+    async def admissible(self, limits: Limits) -> list[str]:
+        """Those in the line for whom there is a place now, in its order."""
+        found = await self.rows(
+            "WITH free AS (SELECT greatest(0, %(tenants)s - count(*)) AS places FROM tenant"
+            " WHERE admitted_at IS NOT NULL AND state <> 'suspended'),"
+            " own AS (SELECT created_by, count(*) AS n FROM tenant WHERE admitted_at IS NOT NULL GROUP BY created_by),"
+            " line AS (SELECT organization_id, waiting_since FROM tenant WHERE waiting = %(no_room)s AND NOT exempt"
+            " ORDER BY waiting_since, organization_id LIMIT (SELECT places FROM free))"
+            " SELECT organization_id, waiting_since FROM line"
+            " UNION SELECT t.organization_id, t.waiting_since FROM tenant t LEFT JOIN own USING (created_by)"
+            " WHERE t.waiting IS NOT NULL AND (t.exempt OR (t.waiting = %(too_many)s AND coalesce(own.n, 0) < %(of_one)s))"
+            " ORDER BY waiting_since, organization_id",
+            tenants=limits.tenants, of_one=limits.of_one_person, no_room=NO_ROOM, too_many=TOO_MANY,
+        )  # fmt: skip
+        return [row["organization_id"] for row in found]
+
+    async def occupancy(self) -> Json:
+        """``{"used": tenants in use, "suspended": n, "waiting": {reason: n}}``."""
+        found = await self.rows(
+            "SELECT CASE WHEN waiting IS NOT NULL THEN waiting WHEN state = 'suspended' THEN 'suspended' ELSE 'used' END AS what,"
+            " count(*) AS n FROM tenant WHERE waiting IS NOT NULL OR admitted_at IS NOT NULL GROUP BY 1"
+        )
+        counts = {row["what"]: row["n"] for row in found}
+        return {"used": counts.pop("used", 0), "suspended": counts.pop("suspended", 0), "waiting": counts}
 
     async def hold(self, organization_id: str, held: bool) -> bool:
         """A person suspends or resumes: kept against what Clerk says. False: no such tenant."""

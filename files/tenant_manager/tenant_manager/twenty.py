@@ -43,6 +43,10 @@ class Twenty:
         )
         return found
 
+    async def waiting(self, organization_id: str, reason: str | None) -> None:
+        """What the page says to people whose workspace is not made yet."""
+        await self.remote.ask("PUT", f"/internal/tenants/{organization_id}/waiting", body={"reason": reason})
+
     async def rename(self, organization_id: str, name: str) -> None:
         await self.remote.ask("PATCH", f"/internal/tenants/{organization_id}", body={"name": name})
 
@@ -70,6 +74,26 @@ class Twenty:
                 return False
             raise
         return True
+
+    async def set_standing(self, user_id: str, standing: str) -> Json:
+        """good, banned, locked or deleted: whether a person is let in. A ban and a deletion withdraw their keys."""
+        found: Json = await self.remote.ask("PUT", f"/internal/users/{user_id}/standing", body={"standing": standing})
+        return found
+
+    async def refused(self) -> dict[str, str]:
+        """Who is not let in anywhere: {person: standing}."""
+        found = await self.remote.ask("GET", "/internal/users/refused")
+        return {row["clerkUserId"]: row["standing"] for row in found["data"]}
+
+    async def end_session(self, session_id: str, user_id: str) -> None:
+        """``user_id`` "" where Clerk does not know any more whose it was."""
+        await self.remote.ask("POST", f"/internal/sessions/{session_id}/end", body={"clerkUserId": user_id} if user_id else {})
+
+    async def credentials(self, organization_id: str) -> list[Json]:
+        """API keys and webhooks in force: {kind, id, name, createdAt, makers}; no makers: made before they were recorded."""
+        found = await self.remote.ask("GET", f"/internal/tenants/{organization_id}/credentials")
+        rows: list[Json] = found["data"]
+        return rows
 
     async def apply_data_model(self, organization_id: str) -> Json:
         path = f"/internal/tenants/{organization_id}/data-model"

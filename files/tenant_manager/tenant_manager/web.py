@@ -9,7 +9,8 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -18,6 +19,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import generate_latest
 from psycopg_pool import PoolTimeout
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+from starlette.requests import ClientDisconnect
 
 from tenant_manager import SELF_TEST, WEBHOOK_PATH, metrics
 from tenant_manager.errors import ManagerError
@@ -29,9 +31,12 @@ from tenant_manager.twenty import Twenty
 LOG = logging.getLogger(__name__)
 BATCH = 200
 COMMIT_WITHIN = 10.0  # Svix waits 15 s
+TOLERANCE = 300.0  # seconds that a timestamp may be off; Svix's own, and what Webhook.verify asks for
+SMALL = 16 * 1024  # Clerk's events have 2 to 8 KB
 MESSAGE_ID = re.compile(r"[A-Za-z0-9_.\-]{1,128}")
 TYPE = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
-IDS = {"org_": re.compile(r"org_[A-Za-z0-9]{4,64}"), "user_": re.compile(r"user_[A-Za-z0-9]{4,64}")}
+IDS = {prefix: re.compile(prefix + r"[A-Za-z0-9]{4,64}") for prefix in ("org_", "user_", "sess_")}
+SESSION_ENDS = ("session.ended", "session.removed", "session.revoked")
 
 
 class Bad(Exception):
@@ -42,6 +47,25 @@ class Bad(Exception):
         self.status, self.why = status, why
 
 
+class Room:
+    """Bytes of bodies that may be held in all, each from before it is read to its answer. What is larger than SMALL leaves a quarter to
+    the others: who fills it with large bodies keeps no event of Clerk's out."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.held = most, 0
+
+    @contextmanager
+    def taken(self, size: int) -> Iterator[None]:
+        """Raises Bad(503) when there is no room; Svix sends again."""
+        if self.held + size > (self.most if size <= SMALL else self.most * 3 // 4):
+            raise Bad(503, "room")
+        self.held += size
+        try:
+            yield
+        finally:
+            self.held -= size
+
+
 class Verifier:
     """Signatures of the raw bytes, by any of the secrets (several while one replaces another)."""
 
@@ -49,11 +73,8 @@ class Verifier:
         self.webhooks = [Webhook(secret.get_secret_value()) for secret in settings.clerk_webhook_secret]
 
     def check(self, message_id: str, timestamp: str, signatures: str, body: bytes) -> None:
-        """Raises Bad(400). Versions that nobody knows and pieces that are no signature are passed over, as Svix asks."""
-        known = " ".join(part for part in signatures.split(" ") if signature(part))
-        if not known or not timestamp.isascii() or not timestamp.isdecimal() or len(timestamp) > 12:
-            raise Bad(400, "signature")
-        given = {"webhook-id": message_id, "webhook-timestamp": timestamp, "webhook-signature": known}
+        """Raises Bad(400)."""
+        given = {"webhook-id": message_id, "webhook-timestamp": timestamp, "webhook-signature": signatures}
         for webhook in self.webhooks:
             try:
                 webhook.verify(body, given, json_parse=False)
@@ -61,6 +82,17 @@ class Verifier:
                 continue
             return
         raise Bad(400, "signature")
+
+
+def presented(timestamp: str, signatures: str) -> str:
+    """The signatures that can be one, with spaces. Raises Bad(400) when none can, or the time is not now: all that is known before the
+    body is read. Versions that nobody knows and pieces that are no signature are passed over, as Svix asks."""
+    known = " ".join(part for part in signatures.split(" ") if signature(part))
+    if not known or not timestamp.isascii() or not timestamp.isdecimal() or len(timestamp) > 12:
+        raise Bad(400, "signature")
+    if abs(time.time() - int(timestamp)) > TOLERANCE:
+        raise Bad(400, "stale")
+    return known
 
 
 def signature(part: str) -> bool:
@@ -72,7 +104,7 @@ def signature(part: str) -> bool:
 
 
 def target_of(kind: str, data: Any) -> str | None:
-    """Where to look because of an event: an organisation or a person. Raises Bad(422) when a known type names none."""
+    """Where to look because of an event: an organisation, a person or a session. Raises Bad(422) when a known type names none."""
     if kind == SELF_TEST:
         return SELF_TEST
     match kind.split(".")[0]:
@@ -80,6 +112,8 @@ def target_of(kind: str, data: Any) -> str | None:
             found, prefix = data.get("id"), "org_" if what == "organization" else "user_"
         case "organizationMembership":
             found, prefix = (data.get("organization") or {}).get("id"), "org_"
+        case "session" if kind in SESSION_ENDS:
+            found, prefix = data.get("id"), "sess_"
         case _:
             return None
     if not isinstance(found, str) or not IDS[prefix].fullmatch(found):
@@ -133,18 +167,30 @@ class Committer:
                     future.set_result(event.svix_id in fresh)
 
 
-async def raw(request: Request, limit: int) -> bytes:
-    """The body as it came, never more of it than the limit."""
-    length = request.headers.get("content-length", "0")
+def declared(request: Request, limit: int) -> int:
+    """Bytes that a body may have: what it says, or the limit. Raises Bad(413) when it says more."""
+    length = request.headers.get("content-length", str(limit))
     if not length.isdecimal():
         raise Bad(400, "length")
     if int(length[:20]) > limit:
         raise Bad(413, "size")
+    return int(length)
+
+
+async def raw(request: Request, limit: int, within: float) -> bytes:
+    """The body as it came, never more of it than the limit (bytes) nor later than ``within`` (seconds). What was not read when a request
+    is refused is thrown away by the listener as it comes: the sender sees the answer and no reset."""
     found = bytearray()
-    async for part in request.stream():
-        found += part
-        if len(found) > limit:
-            raise Bad(413, "size")
+    try:
+        async with asyncio.timeout(within):
+            async for part in request.stream():
+                found += part
+                if len(found) > limit:
+                    raise Bad(413, "size")
+    except TimeoutError:
+        raise Bad(408, "slow") from None
+    except ClientDisconnect:
+        raise Bad(400, "gone") from None
     return bytes(found)
 
 
@@ -152,8 +198,9 @@ def public(settings: Settings, committer: Committer) -> FastAPI:
     """The application behind the proxy. Nothing else is there: no documentation, no health."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     verifier = Verifier(settings)
+    room = Room(settings.bodies_limit)
 
-    async def receive(request: Request) -> Incoming:
+    async def receive(request: Request) -> None:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise Bad(415, "type")
         if request.headers.get("content-encoding", "identity") != "identity":
@@ -164,23 +211,26 @@ def public(settings: Settings, committer: Committer) -> FastAPI:
         message_id, timestamp, signatures = (request.headers[name] for name in names)
         if not MESSAGE_ID.fullmatch(message_id) or len(signatures) > 4096:
             raise Bad(400, "headers")
-        body = await raw(request, settings.body_limit)
-        verifier.check(message_id, timestamp, signatures, body)
-        return read(message_id, body)
+        known = presented(timestamp, signatures)
+        size = declared(request, settings.body_limit)
+        with room.taken(size):
+            body = await raw(request, size, settings.body_timeout)
+            verifier.check(message_id, timestamp, known, body)
+            event = read(message_id, body)
+            fresh = await committer.commit(event)
+        metrics.WEBHOOKS.labels(result=("accepted" if event.target else "ignored") if fresh else "repeated").inc()
 
     async def webhook(request: Request) -> Response:
         began = time.monotonic()
         try:
-            event = await receive(request)
-            fresh = await committer.commit(event)
+            await receive(request)
         except Bad as bad:
             metrics.WEBHOOKS.labels(result=bad.why).inc()
-            return Response(status_code=bad.status)
+            return Response(status_code=bad.status, headers={"Retry-After": "5"} if bad.status == 503 else None)
         except (psycopg.Error, PoolTimeout, TimeoutError, OSError) as error:
             metrics.WEBHOOKS.labels(result="database").inc()
             LOG.error("an event could not be stored; Clerk sends it again", extra={"error": f"{type(error).__name__}: {error}"})
             return Response(status_code=503, headers={"Retry-After": "5"})
-        metrics.WEBHOOKS.labels(result=("accepted" if event.target else "ignored") if fresh else "repeated").inc()
         metrics.ACCEPTING.observe(time.monotonic() - began)
         return Response(status_code=202)
 

@@ -48,6 +48,7 @@ const reach = async (name, address, defaultPort) => {
 const reachAll = async () => {
   await reach('the database (PG_DATABASE_URL)', process.env.PG_DATABASE_URL, 5432);
   await reach('Redis (REDIS_URL)', process.env.REDIS_URL || 'redis://localhost:6379', 6379);
+  if (process.env.REDIS_QUEUE_URL) await reach("the queue's Redis (REDIS_QUEUE_URL)", process.env.REDIS_QUEUE_URL, 6379);
 };
 
 const minorOf = (version) => {

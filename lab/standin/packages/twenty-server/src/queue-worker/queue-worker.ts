@@ -3,6 +3,7 @@ import { Worker } from 'bullmq';
 import { requireConfig } from '../config';
 import { JOB_HANDLERS } from '../engine/core-modules/cron-jobs';
 import { closeDatabase, database } from '../engine/core-modules/database';
+import { startLiveness } from '../engine/core-modules/liveness';
 import { closeQueues, QUEUE_NAMES, type QueueName } from '../engine/core-modules/message-queue';
 import { closeRedis, queueRedis } from '../engine/core-modules/redis';
 import { logger } from '../logger';
@@ -34,6 +35,7 @@ const main = async (): Promise<void> => {
   const workers = QUEUE_NAMES.map(consume);
   await Promise.all(workers.map((worker) => worker.waitUntilReady()));
   log.log(`working on ${workers.length} queues`);
+  startLiveness();
   onShutdown('worker', async () => {
     await Promise.all(workers.map((worker) => worker.close()));
     await closeQueues();

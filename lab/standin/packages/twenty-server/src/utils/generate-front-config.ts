@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { logger } from '../logger';
@@ -27,8 +27,8 @@ export const generateFrontConfig = (serverUrl: string): void => {
   const after = before.slice(0, start) + block + before.slice(end + END.length);
   if (after === before) return;
   try {
-    writeFileSync(`${page}.new`, after, 'utf8');
-    renameSync(`${page}.new`, page);
+    // written in place, as upstream: in an image the page is a link to a file that can be written
+    writeFileSync(page, after, 'utf8');
   } catch (error) {
     logger('front').warn(`${page} cannot be written (${(error as Error).message}); left as it is`);
   }

@@ -11,8 +11,7 @@ import {
   type Mode,
   type WorkspaceReport,
 } from './pure/apply';
-import { readDataModel } from './pure/data-model';
-import { lockKeyOf, withLock } from './pure/lock';
+import { lockKeyOf, readDataModel } from './pure/data-model';
 import {
   asOutcome,
   asTable,
@@ -21,6 +20,11 @@ import {
   runOnAll,
   type RunReport,
 } from './pure/report';
+import { Locks } from '../locks/pure/locks';
+import {
+  asLockConnection,
+  LOCK_CLIENT_OPTIONS,
+} from '../locks/pure/pg-lock-connection';
 
 // The command line of scripts/migrate-schema.ts. Three ways to a workspace, the same plan in each:
 //   server   asks the running server, which applies the model in its own process (nothing is started)
@@ -38,6 +42,7 @@ exit code: 0 all match, 1 something is missing or differs, 2 a conflict (nothing
 const MODES = ['plan', 'apply', 'verify'] as const;
 const WAYS = ['auto', 'server', 'process', 'graphql'] as const;
 const LONGEST_CALL_MS = 600_000;
+const LONGEST_LOCK_WAIT_MS = 180_000;
 
 type Way = (typeof WAYS)[number];
 
@@ -76,10 +81,13 @@ const needed = (name: string): string => {
 
 const throughServer = (): Access => {
   const secret = needed('TWENTYOPS_INTERNAL_SECRET');
-  const ask = async <Answer>(body?: {
-    mode: Mode;
-    workspaceId: string;
-  }): Promise<Answer> => {
+  const ask = async <Answer>(
+    body?: {
+      mode: Mode;
+      workspaceId: string;
+    },
+    deadline = Date.now() + LONGEST_CALL_MS,
+  ): Promise<Answer> => {
     const response = await fetch(`${serverUrl()}/internal/data-model`, {
       method: body === undefined ? 'GET' : 'POST',
       headers: {
@@ -87,8 +95,21 @@ const throughServer = (): Access => {
         'content-type': 'application/json',
       },
       body: body === undefined ? undefined : JSON.stringify(body),
-      signal: AbortSignal.timeout(LONGEST_CALL_MS),
+      signal: AbortSignal.timeout(Math.max(deadline - Date.now(), 1_000)),
     });
+    const retryAfterMs = 1000 * Number(response.headers.get('retry-after'));
+
+    // Other work of this kind goes first: the server says when to ask again.
+    if (
+      response.status === 503 &&
+      retryAfterMs > 0 &&
+      Date.now() + retryAfterMs < deadline
+    ) {
+      await response.body?.cancel();
+      await new Promise((resolve) => setTimeout(resolve, retryAfterMs));
+
+      return ask<Answer>(body, deadline);
+    }
     const isJson = response.headers
       .get('content-type')
       ?.includes('application/json');
@@ -116,6 +137,14 @@ const throughGraphql = async (): Promise<Access> => {
     connectionString: needed('PG_DATABASE_URL'),
     max: 3,
   });
+  const locks = new Locks(() =>
+    asLockConnection(
+      new pg.Client({
+        ...LOCK_CLIENT_OPTIONS,
+        connectionString: needed('PG_DATABASE_URL'),
+      }),
+    ),
+  );
   const appSecret = needed('APP_SECRET');
   const { model } = readDataModel();
 
@@ -132,25 +161,22 @@ const throughGraphql = async (): Promise<Access> => {
 
         return token;
       });
-      const work = () =>
-        runOnWorkspace(port, model, workspaceId, mode, { onProgress: say });
+      const work = (signal?: AbortSignal) =>
+        runOnWorkspace(port, model, workspaceId, mode, {
+          signal,
+          onProgress: say,
+        });
 
       return mode === 'apply'
-        ? withLock(
-            async () => {
-              const client = await pool.connect();
-
-              return {
-                query: (text, values) => client.query(text, values),
-                release: async () => client.release(),
-              };
-            },
-            lockKeyOf(workspaceId),
-            work,
-          )
+        ? locks.withLocks([lockKeyOf(workspaceId)], work, {
+            longestWaitInMs: LONGEST_LOCK_WAIT_MS,
+          })
         : work();
     },
-    close: () => pool.end(),
+    close: async () => {
+      await locks.close();
+      await pool.end();
+    },
   };
 };
 

@@ -9,13 +9,19 @@ import {
   NotFoundException,
   Param,
   Post,
+  Res,
+  UseFilters,
   UseGuards,
 } from '@nestjs/common';
+
+import { type Response } from 'express';
 
 import { ClerkInternalGuard } from 'src/auth/clerk/guards/clerk-internal.guard';
 import { DataModelService } from 'src/data-model/data-model.service';
 import { type Mode, type WorkspaceReport } from 'src/data-model/pure/apply';
 import { readDataModel } from 'src/data-model/pure/data-model';
+import { BusyFilter } from 'src/locks/busy.filter';
+import { WorkSlotsService } from 'src/locks/work-slots.service';
 
 const MODES = ['plan', 'apply', 'verify'] as const;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -25,8 +31,12 @@ type Asked = { mode?: unknown; workspaceId?: unknown };
 // For the deploy, the start of the container and the tenant manager; the proxy never lets /internal through.
 @Controller('internal')
 @UseGuards(ClerkInternalGuard)
+@UseFilters(BusyFilter)
 export class DataModelController {
-  constructor(private readonly dataModelService: DataModelService) {}
+  constructor(
+    private readonly dataModelService: DataModelService,
+    private readonly slots: WorkSlotsService,
+  ) {}
 
   @Get('data-model')
   async list(): Promise<{ model: string; workspaces: string[] }> {
@@ -38,7 +48,10 @@ export class DataModelController {
 
   @Post('data-model')
   @HttpCode(200)
-  async run(@Body() asked: Asked | undefined): Promise<WorkspaceReport> {
+  async run(
+    @Body() asked: Asked | undefined,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<WorkspaceReport> {
     const mode = this.modeOf(asked);
     const workspaceId = asked?.workspaceId;
 
@@ -51,7 +64,9 @@ export class DataModelController {
       throw new NotFoundException({ error: 'not-found' });
     }
 
-    return this.dataModelService.run(workspaceId, mode);
+    return this.slots.longCall(response, (signal) =>
+      this.dataModelService.run(workspaceId, mode, undefined, signal),
+    );
   }
 
   @Post('tenants/:organizationId/data-model')
@@ -59,6 +74,7 @@ export class DataModelController {
   async runForTenant(
     @Param('organizationId') organizationId: string,
     @Body() asked: Asked | undefined,
+    @Res({ passthrough: true }) response: Response,
   ): Promise<WorkspaceReport> {
     const mode = this.modeOf(asked);
     const workspaceId =
@@ -68,7 +84,9 @@ export class DataModelController {
       throw new NotFoundException({ error: 'not-found' });
     }
 
-    return this.dataModelService.run(workspaceId, mode);
+    return this.slots.longCall(response, (signal) =>
+      this.dataModelService.run(workspaceId, mode, undefined, signal),
+    );
   }
 
   private modeOf(asked: Asked | undefined): Mode {

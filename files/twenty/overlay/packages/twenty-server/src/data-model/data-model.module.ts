@@ -5,6 +5,7 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 
 import { DataModelController } from 'src/data-model/data-model.controller';
 import { DataModelService } from 'src/data-model/data-model.service';
+import { LocksModule } from 'src/locks/locks.module';
 import { FeatureFlagModule } from 'src/engine/core-modules/feature-flag/feature-flag.module';
 import { WorkspaceEntity } from 'src/engine/core-modules/workspace/workspace.entity';
 import { FieldMetadataEntity } from 'src/engine/metadata-modules/field-metadata/field-metadata.entity';
@@ -22,6 +23,7 @@ import { ObjectMetadataModule } from 'src/engine/metadata-modules/object-metadat
     FieldMetadataModule,
     ObjectMetadataModule,
     FeatureFlagModule,
+    LocksModule,
   ],
   controllers: [DataModelController],
   providers: [DataModelService],

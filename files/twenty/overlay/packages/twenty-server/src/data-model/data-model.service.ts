@@ -12,9 +12,10 @@ import {
   type Mode,
   type WorkspaceReport,
 } from 'src/data-model/pure/apply';
-import { readDataModel } from 'src/data-model/pure/data-model';
+import { lockKeyOf, readDataModel } from 'src/data-model/pure/data-model';
 import { runOnAll, type RunReport } from 'src/data-model/pure/report';
-import { lockKeyOf, withLock } from 'src/data-model/pure/lock';
+import { LocksService } from 'src/locks/locks.service';
+import { WorkSlotsService } from 'src/locks/work-slots.service';
 import { FeatureFlagService } from 'src/engine/core-modules/feature-flag/services/feature-flag.service';
 import { WorkspaceEntity } from 'src/engine/core-modules/workspace/workspace.entity';
 import { FieldMetadataEntity } from 'src/engine/metadata-modules/field-metadata/field-metadata.entity';
@@ -37,6 +38,8 @@ export class DataModelService {
     private readonly fieldMetadataRepository: Repository<FieldMetadataEntity>,
     @InjectDataSource()
     private readonly dataSource: DataSource,
+    private readonly locks: LocksService,
+    private readonly slots: WorkSlotsService,
     private readonly objectMetadataService: ObjectMetadataService,
     private readonly objectMetadataServiceV2: ObjectMetadataServiceV2,
     private readonly fieldMetadataService: FieldMetadataService,
@@ -71,10 +74,12 @@ export class DataModelService {
     return row?.workspace_id ?? null;
   }
 
+  // Throws Busy when no slot or lock is to be had in time, and the signal's reason when it aborts.
   async run(
     workspaceId: string,
     mode: Mode,
     onProgress?: (message: string) => void,
+    signal?: AbortSignal,
   ): Promise<WorkspaceReport> {
     const { model } = readDataModel();
     const port = new NestMetadataPort(workspaceId, {
@@ -86,8 +91,9 @@ export class DataModelService {
       fieldMetadataServiceV2: this.fieldMetadataServiceV2,
       featureFlagService: this.featureFlagService,
     });
-    const work = () =>
+    const work = (until?: AbortSignal) =>
       runOnWorkspace(port, model, workspaceId, mode, {
+        signal: until,
         onProgress: (message) => {
           this.logger.log(`${workspaceId}: ${message}`);
           onProgress?.(message);
@@ -95,27 +101,20 @@ export class DataModelService {
       });
 
     if (mode !== 'apply') {
-      return work();
+      return work(signal);
     }
     // Nothing to write, nothing to wait for.
-    const before = await runOnWorkspace(port, model, workspaceId, 'verify');
+    const before = await runOnWorkspace(port, model, workspaceId, 'verify', {
+      signal,
+    });
 
     if (before.status !== 'differs') {
       return before;
     }
-    const report = await withLock(
-      async () => {
-        const runner = this.dataSource.createQueryRunner();
-
-        await runner.connect();
-
-        return {
-          query: (text, values) => runner.query(text, values),
-          release: () => runner.release(),
-        };
-      },
-      lockKeyOf(workspaceId),
-      work,
+    const report = await this.slots.provision(
+      () =>
+        this.locks.withLocks([lockKeyOf(workspaceId)], work, { signal }),
+      signal,
     );
 
     this.logger.log(

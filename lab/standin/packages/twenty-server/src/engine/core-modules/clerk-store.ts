@@ -1,10 +1,11 @@
 // Who and what Clerk's ids stand for: the patchset's own schema, and the rows of Twenty that it points to.
 import type { PoolClient } from 'pg';
 
-import { type Tenant } from '../../auth/clerk/pure/session-exchange';
+import { type Tenant, type TenantWait } from '../../auth/clerk/pure/session-exchange';
 import { CLERK_SCHEMA_STATEMENTS } from '../../auth/clerk/store/clerk-schema';
 import { knownEmail } from '../../auth/clerk/tenants/tenant-decisions';
 import { type ClerkPerson } from '../../auth/clerk/tenants/tenant-input';
+import { SessionStore } from '../../auth/clerk/store/session-store';
 import { findUser, type User } from './auth/context';
 import { database, inTransaction } from './database';
 
@@ -14,6 +15,9 @@ export const prepareClerk = async (): Promise<void> => {
     for (const statement of CLERK_SCHEMA_STATEMENTS) await client.query(statement);
   });
 };
+
+// Sessions of Clerk, as the patchset keeps them. The stand-in's own tokens do not end with them.
+export const sessions = new SessionStore(async (sql, parameters) => (await database().query(sql, parameters)).rows);
 
 export const locked = async <T>(keys: string[], work: (client: PoolClient) => Promise<T>): Promise<T> =>
   inTransaction(async (client) => {
@@ -26,7 +30,19 @@ export const findTenant = async (organizationId: string): Promise<Tenant | null>
     'SELECT workspace_id AS "workspaceId", status FROM clerk.organization WHERE organization_id = $1',
     [organizationId],
   );
-  return rows[0] ?? null;
+  return rows[0] ?? (await findWait(organizationId));
+};
+
+const findWait = async (organizationId: string): Promise<Tenant | null> => {
+  const { rows } = await database().query<{ reason: TenantWait }>('SELECT reason FROM clerk.waiting WHERE organization_id = $1', [
+    organizationId,
+  ]);
+  return rows[0] ? { workspaceId: null, status: 'provisioning', waitingFor: rows[0].reason } : null;
+};
+
+export const setWait = async (organizationId: string, reason: TenantWait | null): Promise<void> => {
+  await database().query('DELETE FROM clerk.waiting WHERE organization_id = $1', [organizationId]);
+  if (reason) await database().query('INSERT INTO clerk.waiting (organization_id, reason) VALUES ($1, $2)', [organizationId, reason]);
 };
 
 export const findUserId = async (clerkUserId: string): Promise<string | null> => {

@@ -13,12 +13,14 @@ import {
   readPerson,
   readRename,
   readTenant,
+  readWait,
   type MemberRole,
   type Validated,
 } from '../../auth/clerk/tenants/tenant-input';
+import { readEnding, readStanding } from '../../auth/clerk/sessions/session-input';
 import { addWorkspaceMember, initialiseWorkspace } from '../workspace-manager';
 import { findWorkspace, type Workspace } from './auth/context';
-import { ensureUser, findTenant, findUserId, isMember, locked } from './clerk-store';
+import { ensureUser, findTenant, findUserId, isMember, locked, sessions, setWait } from './clerk-store';
 import { database } from './database';
 
 const internalSecret = readInternalSecret();
@@ -94,6 +96,7 @@ const ensureTenant = answering(
     return locked([`organization ${organizationId}`], async (client) => {
       const known = await describe(organizationId);
       if (known) return { ...known, created: false };
+      await setWait(organizationId, null);
       const { rows } = await database().query<Workspace>(
         `INSERT INTO core.workspace ("displayName", subdomain, "inviteHash", "activationStatus")
          VALUES ('', $1, $2, 'PENDING_CREATION') RETURNING *`,
@@ -109,6 +112,18 @@ const ensureTenant = answering(
       response.status(201);
       return { organizationId, workspaceId: workspace.id, status: 'active', name, created: true };
     });
+  },
+);
+
+const wait = answering(
+  (request) => {
+    const organizationId = request.params.organizationId as string;
+    const read = readWait(organizationId, request.body);
+    return read.ok ? { ok: true, value: { organizationId, reason: read.value } } : read;
+  },
+  async ({ organizationId, reason }) => {
+    await setWait(organizationId, reason);
+    return { organizationId, reason };
   },
 );
 
@@ -212,6 +227,37 @@ const updateUser = answering(
   },
 );
 
+const endSession = answering(
+  (request) => {
+    const sessionId = request.params.sessionId as string;
+    const read = readEnding(sessionId, request.body);
+    return read.ok ? { ok: true, value: { ...read.value, sessionId } } : read;
+  },
+  async (session) => {
+    await sessions.end(session, 'ended at Clerk');
+    return { sessionId: session.sessionId };
+  },
+);
+
+// Keys and webhooks are upstream's: none is withdrawn here.
+const setStanding = answering(
+  (request) => {
+    const clerkUserId = request.params.clerkUserId as string;
+    const read = readStanding(clerkUserId, request.body);
+    return read.ok ? { ok: true, value: { clerkUserId, standing: read.value } } : read;
+  },
+  async ({ clerkUserId, standing }) => {
+    await sessions.setStandings(new Map([[clerkUserId, standing]]), Date.now() / 1000);
+    if (standing === 'banned' || standing === 'deleted') await sessions.endAllOf([clerkUserId], `the person is ${standing}`);
+    return { clerkUserId, standing, withdrawn: { apiKeys: 0, webhooks: 0 } };
+  },
+);
+
+const listRefused = answering(
+  () => ({ ok: true, value: null }),
+  async () => ({ data: await sessions.listRefused() }),
+);
+
 // No services to boot here: the command does it in a process of its own, by one mutation a field.
 const COMMAND = `require(${JSON.stringify(require.resolve('../../data-model/cli'))}).main(process.argv.slice(1))
   .then((code) => process.stdout.write('', () => process.exit(code)))`;
@@ -244,6 +290,7 @@ export const tenantsRouter = (): Router => {
   router.use(guarded, express.json());
   router.get('/tenants', list);
   router.put(tenant, ensureTenant);
+  router.put(`${tenant}/waiting`, wait);
   router.patch(tenant, rename);
   router.get(tenant, answering(readOrganization, async (id, response) => (await describeWithMembers(id)) ?? notFound(response)));
   router.post(`${tenant}/suspend`, setStatus('suspended'));
@@ -252,5 +299,8 @@ export const tenantsRouter = (): Router => {
   router.put(`${tenant}/members/:clerkUserId`, ensureMember);
   router.delete(`${tenant}/members/:clerkUserId`, removeMember);
   router.patch('/users/:clerkUserId', updateUser);
+  router.get('/users/refused', listRefused);
+  router.put('/users/:clerkUserId/standing', setStanding);
+  router.post('/sessions/:sessionId/end', endSession);
   return router;
 };

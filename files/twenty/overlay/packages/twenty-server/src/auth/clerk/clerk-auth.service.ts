@@ -5,21 +5,31 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 import { metrics } from '@opentelemetry/api';
 
 import { CLERK_SETTINGS } from 'src/auth/clerk/clerk-config';
-import { fetchProfile } from 'src/auth/clerk/pure/clerk-api';
 import { type ClerkSettings } from 'src/auth/clerk/pure/clerk-settings';
 import { CachedKeySet, FixedKey } from 'src/auth/clerk/pure/key-set';
 import { Recent } from 'src/auth/clerk/pure/recent';
 import {
+  admitSession,
+  type CheckPorts,
+} from 'src/auth/clerk/pure/session-checks';
+import {
   answerOf,
+  endSession,
   exchangeSession,
   labelsOf,
   type Answer,
   type ExchangePorts,
 } from 'src/auth/clerk/pure/session-exchange';
+import { ownerOf } from 'src/auth/clerk/pure/session-standing';
+import { Throttle } from 'src/auth/clerk/pure/throttle';
+import { ClerkSessionWatchService } from 'src/auth/clerk/sessions/clerk-session-watch.service';
 import { ClerkStoreService } from 'src/auth/clerk/store/clerk-store.service';
 import { ClerkTenantsService } from 'src/auth/clerk/tenants/clerk-tenants.service';
-import { ThrottlerException } from 'src/engine/core-modules/throttler/throttler.exception';
-import { ThrottlerService } from 'src/engine/core-modules/throttler/throttler.service';
+import {
+  JwtTokenTypeEnum,
+  type AccessTokenJwtPayload,
+} from 'src/engine/core-modules/auth/types/auth-context.type';
+import { JwtWrapperService } from 'src/engine/core-modules/jwt/services/jwt-wrapper.service';
 import { UserWorkspaceService } from 'src/engine/core-modules/user-workspace/user-workspace.service';
 
 const LIMIT_WINDOW_IN_MS = 60_000;
@@ -27,6 +37,7 @@ const LIMIT_WINDOW_IN_MS = 60_000;
 const LIMIT_PER_WINDOW = { address: 600, person: 60 };
 const IN_STEP_FOR_IN_MS = 5 * 60_000;
 const MOST_IN_STEP = 10_000;
+const MOST_THROTTLED = 50_000;
 
 // Joins the pure exchange to Twenty's services.
 @Injectable()
@@ -36,16 +47,23 @@ export class ClerkAuthService {
     .getMeter('twenty-server')
     .createCounter('clerk-session/outcome');
   private readonly inStep = new Recent(IN_STEP_FOR_IN_MS, MOST_IN_STEP);
+  private readonly throttle = new Throttle(MOST_THROTTLED);
   private readonly ports: ExchangePorts | null;
+  private readonly checks: CheckPorts | null;
 
   constructor(
     @Inject(CLERK_SETTINGS) private readonly settings: ClerkSettings | null,
     private readonly store: ClerkStoreService,
     private readonly tenants: ClerkTenantsService,
     private readonly userWorkspaces: UserWorkspaceService,
-    private readonly throttler: ThrottlerService,
+    private readonly jwtWrapper: JwtWrapperService,
+    watch: ClerkSessionWatchService,
   ) {
-    this.ports = settings === null ? null : this.createPorts(settings);
+    this.checks = watch.ports;
+    this.ports =
+      settings === null || watch.ports === null
+        ? null
+        : this.createPorts(settings, watch.ports);
   }
 
   // Null: sign-in by Clerk is off.
@@ -72,7 +90,63 @@ export class ClerkAuthService {
     return answerOf(outcome);
   }
 
-  private createPorts(settings: ClerkSettings): ExchangePorts {
+  // Signing out. Null: sign-in by Clerk is off.
+  async end(
+    authorization: string | undefined,
+    address: string,
+  ): Promise<{ status: number } | null> {
+    const { settings, ports, checks } = this;
+
+    if (settings === null || ports === null || checks === null) {
+      return null;
+    }
+
+    const why = 'signed out';
+    const outcome = await endSession({ authorization, address }, settings, {
+      keys: ports.keys,
+      now: ports.now,
+      admit: ports.admit,
+      end: (session) => checks.end(session, why),
+      endByAccessToken: async (token) => {
+        const sessionId = await this.readSessionId(token);
+        const known =
+          sessionId === null
+            ? undefined
+            : await this.store.findSessionOwner(sessionId);
+
+        if (sessionId === null || known === undefined) {
+          return false;
+        }
+        await checks.end({ sessionId, clerkUserId: known }, why);
+
+        return true;
+      },
+    });
+
+    this.logger.log(`clerk-session outcome=sign-out reason=${outcome.status}`);
+
+    return outcome;
+  }
+
+  // Of an access token of ours that is still good.
+  private async readSessionId(token: string): Promise<string | null> {
+    try {
+      await this.jwtWrapper.verifyJwtToken(token, JwtTokenTypeEnum.ACCESS);
+
+      const owner = ownerOf(
+        this.jwtWrapper.decode<AccessTokenJwtPayload>(token),
+      );
+
+      return owner.kind === 'session' ? owner.sessionId : null;
+    } catch {
+      return null;
+    }
+  }
+
+  private createPorts(
+    settings: ClerkSettings,
+    checks: CheckPorts,
+  ): ExchangePorts {
     return {
       keys:
         settings.jwtKey === undefined
@@ -80,10 +154,13 @@ export class ClerkAuthService {
           : new FixedKey(settings.jwtKey),
       now: () => Date.now() / 1000,
       admit: (key) => this.admit(key),
-      findTenant: (organizationId) =>
-        this.store.findOrganization(organizationId),
+      admitSession: (session) => admitSession(session, checks),
+      findTenant: async (organizationId) =>
+        (await this.store.findOrganization(organizationId)) ??
+        (await this.store.findWait(organizationId)),
       findUserId: (clerkUserId) => this.store.findUserId(clerkUserId),
-      fetchProfile: (clerkUserId) => fetchProfile(fetch, settings, clerkUserId),
+      fetchProfile: async (clerkUserId) =>
+        (await checks.fetchPerson(clerkUserId))?.profile ?? null,
       ensureUser: async (profile) => {
         const { id } = await this.tenants.ensureUser(profile);
 
@@ -97,8 +174,8 @@ export class ClerkAuthService {
           userId,
           workspaceId,
         )) !== null,
-      issueTokens: async (userId, workspaceId) =>
-        (await this.tenants.issueTokens(userId, workspaceId)).tokens,
+      issueTokens: async (userId, workspaceId, { sessionId }) =>
+        (await this.tenants.issueTokens(userId, workspaceId, sessionId)).tokens,
       findHome: async (workspaceId) =>
         settings.subdomainsOf === undefined
           ? null
@@ -111,21 +188,6 @@ export class ClerkAuthService {
       ? LIMIT_PER_WINDOW.person
       : LIMIT_PER_WINDOW.address;
 
-    try {
-      await this.throttler.tokenBucketThrottleOrThrow(
-        `clerk-session:${key}`,
-        1,
-        limit,
-        LIMIT_WINDOW_IN_MS,
-      );
-
-      return true;
-    } catch (error) {
-      if (error instanceof ThrottlerException) {
-        return false;
-      }
-
-      throw error;
-    }
+    return this.throttle.take(key, limit, LIMIT_WINDOW_IN_MS);
   }
 }

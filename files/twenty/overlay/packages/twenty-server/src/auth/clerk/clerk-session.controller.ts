@@ -2,6 +2,7 @@
 
 import {
   Controller,
+  Delete,
   HttpStatus,
   Logger,
   Post,
@@ -13,21 +14,24 @@ import {
 import { type Request, type Response } from 'express';
 
 import { ClerkAuthService } from 'src/auth/clerk/clerk-auth.service';
+import { visitorOf } from 'src/auth/clerk/pure/visitor';
 import { PublicEndpointGuard } from 'src/engine/guards/public-endpoint.guard';
+import { Busy, CallerGone } from 'src/locks/pure/busy';
+import { WorkSlotsService } from 'src/locks/work-slots.service';
 
 const RETRY_AFTER_IN_SECONDS = 5;
 
-// Only our proxy reaches this port, and it believes nobody's header: the last address is the one that it saw.
 const addressOf = (request: Request): string =>
-  request.get('x-forwarded-for')?.split(',').pop()?.trim() ||
-  request.ip ||
-  'unknown';
+  visitorOf(request.get('x-forwarded-for'), request.ip);
 
 @Controller('clerk/session')
 export class ClerkSessionController {
   private readonly logger = new Logger(ClerkSessionController.name);
 
-  constructor(private readonly clerkAuth: ClerkAuthService) {}
+  constructor(
+    private readonly clerkAuth: ClerkAuthService,
+    private readonly slots: WorkSlotsService,
+  ) {}
 
   @Post()
   @UseGuards(PublicEndpointGuard)
@@ -36,9 +40,11 @@ export class ClerkSessionController {
     @Res() response: Response,
   ): Promise<void> {
     try {
-      const answer = await this.clerkAuth.exchange(
-        request.get('authorization'),
-        addressOf(request),
+      const answer = await this.slots.signIn(response, () =>
+        this.clerkAuth.exchange(
+          request.get('authorization'),
+          addressOf(request),
+        ),
       );
 
       if (answer === null) {
@@ -49,18 +55,52 @@ export class ClerkSessionController {
 
       response.status(answer.status).set(answer.headers).json(answer.body);
     } catch (error) {
-      // Our own data stores, or a mistake of ours. To the page it is a reason to try again, and no way in.
+      this.answerFailure(error, response);
+    }
+  }
+
+  // Signing out: with Clerk's token, or an access token of ours.
+  @Delete()
+  @UseGuards(PublicEndpointGuard)
+  async end(@Req() request: Request, @Res() response: Response): Promise<void> {
+    try {
+      const outcome = await this.clerkAuth.end(
+        request.get('authorization'),
+        addressOf(request),
+      );
+
+      response
+        .status(outcome?.status ?? HttpStatus.NOT_FOUND)
+        .set({ 'Cache-Control': 'no-store' })
+        .end();
+    } catch (error) {
+      this.answerFailure(error, response);
+    }
+  }
+
+  // Too much at once, our own data stores, or a mistake of ours. To the page it is a reason to try again, and no way in.
+  private answerFailure(error: unknown, response: Response): void {
+    if (error instanceof CallerGone) {
+      return;
+    }
+    if (error instanceof Busy) {
+      this.logger.warn(`clerk-session outcome=busy reason=${error.reason}`);
+    } else {
       this.logger.error(
         'clerk-session outcome=failed',
         error instanceof Error ? error.stack : undefined,
       );
-      response
-        .status(HttpStatus.SERVICE_UNAVAILABLE)
-        .set({
-          'Cache-Control': 'no-store',
-          'Retry-After': String(RETRY_AFTER_IN_SECONDS),
-        })
-        .json({ error: 'unavailable' });
     }
+    response
+      .status(HttpStatus.SERVICE_UNAVAILABLE)
+      .set({
+        'Cache-Control': 'no-store',
+        'Retry-After': String(
+          error instanceof Busy
+            ? error.retryAfterInSeconds
+            : RETRY_AFTER_IN_SECONDS,
+        ),
+      })
+      .json({ error: 'unavailable' });
   }
 }

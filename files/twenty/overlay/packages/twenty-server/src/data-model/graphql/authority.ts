@@ -75,6 +75,8 @@ export const signAccessToken = async (
       userWorkspaceId,
       type: 'ACCESS',
       authProvider: 'password',
+      // Nobody's session: src/auth/clerk/pure/session-standing.ts
+      clerkSessionId: 'inside',
       iat: now,
       exp: now + TOKEN_LIVES_S,
     },

@@ -34,6 +34,8 @@ export type WorkspaceReport = {
 
 export type ApplyOptions = {
   onProgress?: (message: string) => void;
+  // Ends the run before its next write; it is thrown then, with the signal's reason.
+  signal?: AbortSignal;
   pause?: (milliseconds: number) => Promise<void>;
   now?: () => number;
 };
@@ -63,6 +65,8 @@ const TRANSIENT_CODES = new Set([
   '57P01',
   '57P02',
   '57P03',
+  // cancelled: it took longer than a statement may
+  '57014',
   'HTTP_429',
   'HTTP_502',
   'HTTP_503',
@@ -88,7 +92,7 @@ const codesOf = (error: unknown, depth = 0): string[] => {
 
 export const isTransient = (error: unknown): boolean =>
   codesOf(error).some((code) => TRANSIENT_CODES.has(code)) ||
-  /connection terminated|timeout exceeded when trying to connect|socket hang up|fetch failed/i.test(
+  /connection terminated|timeout exceeded when trying to connect|query read timeout|socket hang up|fetch failed/i.test(
     messageOf(error),
   );
 
@@ -105,9 +109,11 @@ const writeNextPhase = async (
   plan: Plan,
   written: WorkspaceReport['written'],
   say: (message: string) => void,
+  signal?: AbortSignal,
 ) => {
   if (plan.createObjects.length > 0) {
     for (const [place, object] of plan.createObjects.entries()) {
+      signal?.throwIfAborted();
       say(
         `object ${place + 1}/${plan.createObjects.length}: ${object.nameSingular}`,
       );
@@ -129,6 +135,7 @@ const writeNextPhase = async (
       written.changes += 1;
     }
     for (const { id, name, changes } of plan.updateFields) {
+      signal?.throwIfAborted();
       say(`${name}: ${Object.keys(changes).join(', ')}`);
       await port.updateField(id, changes);
       written.changes += 1;
@@ -141,7 +148,7 @@ export const runOnWorkspace = async (
   model: DataModel,
   workspaceId: string,
   mode: Mode,
-  { onProgress, pause = sleep, now = Date.now }: ApplyOptions = {},
+  { onProgress, signal, pause = sleep, now = Date.now }: ApplyOptions = {},
 ): Promise<WorkspaceReport> => {
   const start = now();
   const report: WorkspaceReport = {
@@ -160,6 +167,7 @@ export const runOnWorkspace = async (
   let lastToDo = '';
 
   for (let round = 0; ; ) {
+    signal?.throwIfAborted();
     try {
       const plan = planWorkspace(model, await port.read());
 
@@ -194,12 +202,18 @@ export const runOnWorkspace = async (
       if (round > MAX_ROUNDS) {
         throw new Error(`not settled after ${MAX_ROUNDS} rounds`);
       }
-      await writeNextPhase(port, plan, report.written, (message) =>
-        onProgress?.(message),
+      signal?.throwIfAborted();
+      await writeNextPhase(
+        port,
+        plan,
+        report.written,
+        (message) => onProgress?.(message),
+        signal,
       );
       transientRetries = 0;
       otherRetries = 0;
     } catch (error) {
+      signal?.throwIfAborted();
       const transient = isTransient(error);
       const isStuck = codesOf(error).includes('NO_PROGRESS');
 

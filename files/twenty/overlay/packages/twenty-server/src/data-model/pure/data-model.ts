@@ -76,3 +76,7 @@ export const readDataModel = (
     hash: createHash('sha256').update(text).digest('hex').slice(0, 12),
   };
 };
+
+// One run at a time on a workspace, across processes.
+export const lockKeyOf = (workspaceId: string) =>
+  `twentyops-data-model:${workspaceId}`;

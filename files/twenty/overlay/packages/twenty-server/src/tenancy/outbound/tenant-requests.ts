@@ -9,7 +9,7 @@ const LARGEST_BODY = 10 * 2 ** 20;
 const LONGEST_IN_MS = 30_000;
 const MOST_REDIRECTS = 5;
 
-const allowed = readAllowed(process.env.TWENTYOPS_EGRESS_ALLOW);
+const allowed = readAllowed(process.env.TWENTYOPS_TENANTS_MAY_REACH);
 const agents = safeAgents(allowed);
 
 /** An axios for such requests; a `timeout` of a request is the whole of its time, not that of silence. */

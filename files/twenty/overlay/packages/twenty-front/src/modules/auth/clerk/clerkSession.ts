@@ -10,7 +10,10 @@ import {
   getClerkHomeAddress,
   getClerkReturnAddress,
 } from '@/auth/clerk/getClerkReturnAddress';
-import { requestClerkSession } from '@/auth/clerk/requestClerkSession';
+import {
+  endClerkSession,
+  requestClerkSession,
+} from '@/auth/clerk/requestClerkSession';
 import { isDefined } from 'twenty-shared/utils';
 import { REACT_APP_SERVER_BASE_URL } from '~/config';
 import { cookieStorage } from '~/utils/cookie-storage';
@@ -31,6 +34,7 @@ const KEPT_STORAGE_KEYS =
   /^(__?clerk|clerk|persistedColorScheme|locale|twentyops\.)/i;
 
 const SIGN_OUT_TIMEOUT_MS = 15_000;
+const END_TIMEOUT_MS = 5_000;
 
 let clerkHandle: ClerkHandle | null = null;
 let setTokenPair: TokenPairSetter | null = null;
@@ -96,6 +100,22 @@ export const clerkSession = createClerkSessionController({
   signOutOfClerk: async () => {
     if (!isDefined(clerkHandle)) {
       throw new Error('Clerk is not loaded');
+    }
+
+    // First here: afterwards Clerk gives no token to do it with. Whether it works or not, Clerk's session ends; and then ours
+    // within seconds, by Clerk's webhook.
+    const sessionToken = await withDeadline(
+      clerkHandle.getToken(false),
+      END_TIMEOUT_MS,
+    ).catch(() => null);
+
+    if (isDefined(sessionToken)) {
+      await endClerkSession({
+        url: `${REACT_APP_SERVER_BASE_URL}/clerk/session`,
+        sessionToken,
+        fetchFn: (input, init) => fetch(input, init),
+        timeoutMs: END_TIMEOUT_MS,
+      });
     }
 
     await withDeadline(clerkHandle.signOut(), SIGN_OUT_TIMEOUT_MS);

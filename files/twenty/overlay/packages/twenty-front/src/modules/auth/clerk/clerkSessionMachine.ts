@@ -14,7 +14,10 @@ import type {
 
 /* How long each wait goes on before a person is asked, in ms. */
 export const CLERK_WAIT_LIMITS: Record<ClerkWaitReason, number> = {
-  'workspace-provisioning': 180_000,
+  // A burst of organizations is made one after the other.
+  'workspace-provisioning': 600_000,
+  'no-room': 1_800_000,
+  'too-many-organizations': 1_800_000,
   'not-a-member': 45_000,
   unavailable: 120_000,
 };
@@ -44,6 +47,8 @@ export const INITIAL_CLERK_SESSION_STATE: ClerkSessionState = {
 const FIRST_DELAY_MS = 1_000;
 const LONGEST_DELAY_MS = 10_000;
 const LONGEST_ASKED_DELAY_MS = 60_000;
+/* A place becomes free when somebody else leaves, or the operator makes room: not in seconds. */
+const PLACE_DELAY_S = 30;
 
 /* Back-off that doubles by halves, ten seconds at most; up to a fifth more or less, so that many pages do not ask at once. */
 export const getClerkRetryDelay = (
@@ -220,12 +225,29 @@ const takeAnswer = (
           }
         : onceMoreWithFreshToken();
     case 'workspace-provisioning':
+      return answer.waitingFor === undefined
+        ? waitFor(answer.kind, null, state, around)
+        : waitFor(answer.waitingFor, PLACE_DELAY_S, state, around);
     case 'not-a-member':
       return waitFor(answer.kind, null, state, around);
     case 'unavailable':
       return waitFor('unavailable', answer.retryAfterSeconds, state, around);
     case 'suspended':
-      return stop('suspended', identity, around, [{ type: 'forget' }]);
+    case 'banned':
+    case 'locked':
+      return stop(answer.kind, identity, around, [{ type: 'forget' }]);
+    case 'session-ended': {
+      // Clerk's page would come back with the same session: it ends there first. Once more than a few times is a circle.
+      const memory = countOnceMore('restarts', around);
+
+      return memory === null
+        ? stop('refused', identity, around, [{ type: 'forget' }])
+        : {
+            state: { phase: 'leaving', reason: 'refused' },
+            commands: [{ type: 'forget' }, { type: 'sign-out-of-clerk' }],
+            memory,
+          };
+    }
     case 'elsewhere': {
       // A token from before a switch would lead to the last organisation's address.
       if (!isTokenFresh) {

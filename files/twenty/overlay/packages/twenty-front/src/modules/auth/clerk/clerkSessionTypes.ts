@@ -27,12 +27,25 @@ export type ClerkExchangedSession = {
   tokens: ClerkTokenPair;
 };
 
+/* Why a workspace is not made yet, when it is not just being made; the server's words. */
+export const CLERK_WORKSPACE_WAITS = [
+  'no-room',
+  'too-many-organizations',
+] as const;
+
+export type ClerkWorkspaceWait = (typeof CLERK_WORKSPACE_WAITS)[number];
+
 export type ClerkExchangeAnswer =
   | { kind: 'signed-in'; session: ClerkExchangedSession }
   | { kind: 'no-organization' }
-  | { kind: 'workspace-provisioning' }
+  | { kind: 'workspace-provisioning'; waitingFor?: ClerkWorkspaceWait }
   | { kind: 'not-a-member' }
   | { kind: 'suspended' }
+  /* What Clerk says of the person: not let in for now (locked), or until somebody takes it back (banned). */
+  | { kind: 'banned' }
+  | { kind: 'locked' }
+  /* Clerk's session is over, for the CRM at least: a new one is needed. */
+  | { kind: 'session-ended' }
   /* The workspace has an address of its own, and this page is not there: an origin. */
   | { kind: 'elsewhere'; home: string }
   | { kind: 'unauthorized' }
@@ -40,12 +53,15 @@ export type ClerkExchangeAnswer =
 
 export type ClerkWaitReason =
   | 'workspace-provisioning'
+  | ClerkWorkspaceWait
   | 'not-a-member'
   | 'unavailable';
 
 export type ClerkStopReason =
   | ClerkWaitReason
   | 'suspended'
+  | 'banned'
+  | 'locked'
   | 'refused'
   | 'clerk-unreachable'
   | 'redirect-loop'

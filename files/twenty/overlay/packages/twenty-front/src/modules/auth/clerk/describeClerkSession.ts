@@ -26,6 +26,16 @@ const STOPPED: Record<
     text: 'Setting it up takes longer than it should. Try again in a few minutes. If it stays like this, tell whoever runs this CRM.',
     actions: [TRY_AGAIN, OTHER_ORGANIZATION, SIGN_OUT],
   },
+  'no-room': {
+    title: 'There is no room for another workspace yet',
+    text: 'This CRM has as many workspaces as it can serve. Yours is made as soon as there is a place: come back later, or ask whoever runs this CRM.',
+    actions: [TRY_AGAIN, OTHER_ORGANIZATION, SIGN_OUT],
+  },
+  'too-many-organizations': {
+    title: 'This organization gets no workspace yet',
+    text: 'Whoever created it has as many workspaces as one person may have here. Use one of those, or ask whoever runs this CRM for another.',
+    actions: [TRY_AGAIN, OTHER_ORGANIZATION, SIGN_OUT],
+  },
   'not-a-member': {
     title: 'You are not a member of this workspace',
     text: 'Your organization has a workspace here, and you are not in it. If you were added just now, try again in a minute; otherwise ask an administrator of your organization.',
@@ -35,6 +45,16 @@ const STOPPED: Record<
     title: 'This workspace is suspended',
     text: 'Nothing was deleted. An administrator of your organization can tell why, and whoever runs this CRM can lift it.',
     actions: [TRY_AGAIN, OTHER_ORGANIZATION, SIGN_OUT],
+  },
+  banned: {
+    title: 'You cannot use this CRM',
+    text: 'Your account was closed to you. An administrator of your organization, or whoever runs this CRM, can tell why.',
+    actions: [SIGN_OUT],
+  },
+  locked: {
+    title: 'Your account is locked for a while',
+    text: 'There were too many wrong codes or passwords. Nothing was deleted. Try again later; if it was not you, tell an administrator of your organization.',
+    actions: [TRY_AGAIN, SIGN_OUT],
   },
   refused: {
     title: 'Your sign-in was not accepted',
@@ -106,7 +126,23 @@ export const describeClerkSession = (
           return {
             ...inProgress(
               'Setting up your workspace',
-              'This takes a few seconds. The page goes on by itself.',
+              'This takes a few seconds, and some minutes when many are made at once. The page goes on by itself.',
+            ),
+            actions: [OTHER_ORGANIZATION, SIGN_OUT],
+          };
+        case 'no-room':
+          return {
+            ...inProgress(
+              'Waiting for a place',
+              'This CRM has as many workspaces as it can serve. Yours is next in the line when a place is free; the page goes on by itself, and you can come back later.',
+            ),
+            actions: [OTHER_ORGANIZATION, SIGN_OUT],
+          };
+        case 'too-many-organizations':
+          return {
+            ...inProgress(
+              'Waiting for permission',
+              'Whoever created this organization has as many workspaces as one person may have here. Use one of those, or ask whoever runs this CRM for another.',
             ),
             actions: [OTHER_ORGANIZATION, SIGN_OUT],
           };

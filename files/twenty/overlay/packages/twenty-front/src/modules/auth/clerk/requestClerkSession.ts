@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-only
-import type {
-  ClerkExchangeAnswer,
-  ClerkExchangedSession,
-  ClerkToken,
+import {
+  CLERK_WORKSPACE_WAITS,
+  type ClerkExchangeAnswer,
+  type ClerkExchangedSession,
+  type ClerkToken,
 } from './clerkSessionTypes';
 
 const UNAVAILABLE: ClerkExchangeAnswer = {
@@ -90,10 +91,21 @@ export const readClerkExchangeAnswer = (
             },
           }
         : UNAVAILABLE;
+    case 'workspace-provisioning': {
+      const waitingFor = CLERK_WORKSPACE_WAITS.find(
+        (reason) => reason === body.reason,
+      );
+
+      return waitingFor === undefined
+        ? { kind: body.status }
+        : { kind: body.status, waitingFor };
+    }
     case 'no-organization':
-    case 'workspace-provisioning':
     case 'not-a-member':
     case 'suspended':
+    case 'banned':
+    case 'locked':
+    case 'session-ended':
       return { kind: body.status };
     case 'elsewhere':
       return isOrigin(body.home)
@@ -140,5 +152,33 @@ export const requestClerkSession = async ({
     );
   } catch {
     return UNAVAILABLE;
+  }
+};
+
+/* Ends the session in the CRM, so that nothing opens with its tokens any more. False: nobody answered, or not with yes. Never throws. */
+export const endClerkSession = async ({
+  url,
+  sessionToken,
+  fetchFn,
+  timeoutMs = 5_000,
+}: {
+  url: string;
+  sessionToken: string;
+  fetchFn: typeof fetch;
+  timeoutMs?: number;
+}): Promise<boolean> => {
+  try {
+    const response = await fetchFn(url, {
+      method: 'DELETE',
+      headers: { Authorization: `Bearer ${sessionToken}` },
+      cache: 'no-store',
+      credentials: 'omit',
+      redirect: 'error',
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+
+    return response.ok;
+  } catch {
+    return false;
   }
 };

@@ -6,11 +6,20 @@ import { isClerkOn, isSingleOrigin } from 'src/auth/clerk/guards/clerk-switch';
 import {
   closedByClerk,
   sessionEnded,
+  sessionUnconfirmed,
 } from 'src/auth/clerk/guards/closed-by-clerk';
+import { isSessionAdmitted } from 'src/auth/clerk/guards/session-admission';
+import { type SessionInUse } from 'src/auth/clerk/pure/session-checks';
 import {
-  isSessionAdmitted,
+  judgeSession,
+  ownerOf,
+  type SessionVerdict,
+} from 'src/auth/clerk/pure/session-standing';
+import { CredentialStore } from 'src/auth/clerk/store/credential-store';
+import {
+  SessionStore,
   type TenantState,
-} from 'src/auth/clerk/guards/session-admission';
+} from 'src/auth/clerk/store/session-store';
 import {
   AuthException,
   AuthExceptionCode,
@@ -24,6 +33,19 @@ let gateDataSource: DataSource | undefined;
 
 export const connectClerkGate = (dataSource: DataSource) => {
   gateDataSource = dataSource;
+};
+
+// What asks Clerk for sessions in use. The server has it; without it (worker, commands) nobody is asked.
+export type SessionWatch = {
+  offer(session: SessionInUse): void;
+  // Asks now, within a few seconds. False: Clerk gave no answer.
+  confirm(session: SessionInUse): Promise<boolean>;
+};
+
+let sessionWatch: SessionWatch | undefined;
+
+export const connectSessionWatch = (watch: SessionWatch) => {
+  sessionWatch = watch;
 };
 
 const query = async <Row>(sql: string, parameters: unknown[]) => {
@@ -49,7 +71,23 @@ const readTenantState = async (
   return row;
 };
 
-// Access tokens and API keys, on every request: whatever upstream's own checks let through.
+const sessions = new SessionStore(query);
+
+export const credentialStore = new CredentialStore(query);
+
+const nowInSeconds = () => Date.now() / 1000;
+
+const assertVerdict = (verdict: SessionVerdict): void => {
+  if (verdict.kind === 'unconfirmed') {
+    throw sessionUnconfirmed();
+  }
+  if (verdict.kind !== 'good') {
+    throw sessionEnded();
+  }
+};
+
+// Access tokens and API keys, on every request: whatever upstream's own checks let through. One question to our own
+// database; Clerk is asked beside it, and nobody waits for that, but for a session that slept through half an hour.
 export const assertSessionIsAdmitted = async (
   context: AuthContext,
   token: object,
@@ -58,19 +96,98 @@ export const assertSessionIsAdmitted = async (
     return;
   }
 
+  const owner = ownerOf(token);
+  const sessionId = owner.kind === 'session' ? owner.sessionId : null;
+  const found = context.workspace
+    ? await sessions.readForRequest(context.workspace.id, sessionId)
+    : undefined;
   const admitted = isSessionAdmitted({
     hasWorkspace: context.workspace !== undefined,
     isApiKey: context.apiKey !== undefined,
     isImpersonating: context.impersonationContext !== undefined,
+    owner: owner.kind,
     issuedAt: 'iat' in token && typeof token.iat === 'number' ? token.iat : undefined,
-    tenant: context.workspace
-      ? await readTenantState(context.workspace.id)
-      : undefined,
+    tenant: found?.tenant,
   });
 
-  if (!admitted) {
+  if (!admitted || found === undefined) {
     throw sessionEnded();
   }
+
+  if (context.apiKey !== undefined || sessionId === null) {
+    return;
+  }
+
+  await assertSessionIsGood(
+    context.workspace?.id ?? '',
+    sessionId,
+    found,
+    (verdict) => verdict.kind === 'unconfirmed',
+  );
+};
+
+const assertSessionIsGood = async (
+  workspaceId: string,
+  sessionId: string,
+  found: Awaited<ReturnType<SessionStore['readForRequest']>>,
+  isToBeAskedFor: (verdict: SessionVerdict) => boolean,
+): Promise<void> => {
+  const { session, organizationId } = found;
+  const verdict = judgeSession(session, nowInSeconds());
+
+  if (session === undefined || !['good', 'unconfirmed'].includes(verdict.kind)) {
+    return assertVerdict(verdict);
+  }
+
+  const inUse = {
+    sessionId,
+    organizationId,
+    clerkUserId: session.clerkUserId,
+    confirmedAt: session.confirmedAt,
+  };
+
+  if (!isToBeAskedFor(verdict)) {
+    if (verdict.kind === 'good' && verdict.isDue) {
+      sessionWatch?.offer(inUse);
+    }
+
+    return assertVerdict(verdict);
+  }
+
+  if ((await sessionWatch?.confirm(inUse)) !== true) {
+    return assertVerdict(verdict);
+  }
+
+  const { session: after } = await sessions.readForRequest(
+    workspaceId,
+    sessionId,
+  );
+
+  assertVerdict(judgeSession(after, nowInSeconds()));
+};
+
+// A refresh token lives for weeks and is used every half hour: Clerk is asked, and waited for, each time that it is due.
+export const assertRefreshIsAdmitted = async (token: {
+  workspaceId?: string | null;
+}): Promise<void> => {
+  if (!isClerkOn()) {
+    return;
+  }
+
+  const owner = ownerOf(token);
+
+  if (owner.kind !== 'session' || !token.workspaceId) {
+    throw sessionEnded();
+  }
+
+  await assertSessionIsGood(
+    token.workspaceId,
+    owner.sessionId,
+    await sessions.readForRequest(token.workspaceId, owner.sessionId),
+    (verdict) =>
+      verdict.kind === 'unconfirmed' ||
+      (verdict.kind === 'good' && verdict.isDue),
+  );
 };
 
 // Before an access token is made: sign-in, renewal and exchange alike.
@@ -97,9 +214,23 @@ export const isWorkspaceOpen = async (
 export type EventListenerRequest = {
   workspace?: { id: string };
   userWorkspace?: { id: string };
+  headers?: { authorization?: string };
 };
 
-// A live subscription: the event is of the listener's workspace, and the listener is still a member of it.
+// Of a request whose token was verified when it came.
+const ownerOfRequest = (request: EventListenerRequest) => {
+  try {
+    const [, payload = ''] = (request.headers?.authorization ?? '').split('.');
+
+    return ownerOf(
+      JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')),
+    );
+  } catch {
+    return { kind: 'nobody' } as const;
+  }
+};
+
+// A live subscription: the event is of the listener's workspace, the listener is still a member of it, and their session lasts.
 export const isEventForListener = async (
   eventWorkspaceId: string | undefined,
   request: EventListenerRequest | undefined,
@@ -116,8 +247,35 @@ export const isEventForListener = async (
 
   const userWorkspaceId = request?.userWorkspace?.id;
 
-  if (userWorkspaceId === undefined || !(await isWorkspaceOpen(workspaceId))) {
+  const owner = ownerOfRequest(request ?? {});
+
+  if (userWorkspaceId === undefined || owner.kind === 'nobody') {
     return false;
+  }
+
+  const { tenant, organizationId, session } = await sessions.readForRequest(
+    workspaceId,
+    owner.kind === 'session' ? owner.sessionId : null,
+  );
+
+  if (tenant?.status === 'suspended') {
+    return false;
+  }
+
+  if (owner.kind === 'session') {
+    const verdict = judgeSession(session, nowInSeconds());
+
+    if (verdict.kind !== 'good' || session === undefined) {
+      return false;
+    }
+    if (verdict.isDue) {
+      sessionWatch?.offer({
+        sessionId: owner.sessionId,
+        organizationId,
+        clerkUserId: session.clerkUserId,
+        confirmedAt: session.confirmedAt,
+      });
+    }
   }
 
   const members = await query<{ id: string }>(

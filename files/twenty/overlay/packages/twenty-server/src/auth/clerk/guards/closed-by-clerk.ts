@@ -34,6 +34,13 @@ export const closedByClerk = () =>
 export const sessionEnded = () =>
   new AuthException('This session has ended', AuthExceptionCode.UNAUTHENTICATED);
 
+// The same to the page, which then asks Clerk's exchange and shows that it cannot be reached.
+export const sessionUnconfirmed = () =>
+  new AuthException(
+    'Clerk has not confirmed this session for 30 minutes, because it cannot be reached',
+    AuthExceptionCode.UNAUTHENTICATED,
+  );
+
 // Called by upstream's PublicEndpointGuard, which marks every endpoint that needs no session.
 export const allowPublicEndpoint = (context: ExecutionContext): boolean => {
   if (

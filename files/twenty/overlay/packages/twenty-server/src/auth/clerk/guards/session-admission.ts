@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: AGPL-3.0-only
 
-export type TenantState = {
-  status: 'provisioning' | 'active' | 'suspended';
-  // Seconds since 1970, the last suspension; only tokens issued later are admitted.
-  sessionsFrom: number;
-};
+import { type TokenOwner } from 'src/auth/clerk/pure/session-standing';
+import { type TenantState } from 'src/auth/clerk/store/session-store';
 
 export type SessionFacts = {
   hasWorkspace: boolean;
   isApiKey: boolean;
   isImpersonating: boolean;
+  // Whose an access token is; an API key is nobody's session.
+  owner: TokenOwner['kind'];
   // The token's iat, in seconds since 1970.
   issuedAt: number | undefined;
   // Undefined: the workspace belongs to no Clerk organisation.
@@ -19,6 +18,10 @@ export type SessionFacts = {
 // Whether a valid Twenty token is still good with Clerk on. API keys work again after a suspension: they are not sessions.
 export const isSessionAdmitted = (facts: SessionFacts): boolean => {
   if (!facts.hasWorkspace || facts.isImpersonating) {
+    return false;
+  }
+
+  if (!facts.isApiKey && facts.owner === 'nobody') {
     return false;
   }
 

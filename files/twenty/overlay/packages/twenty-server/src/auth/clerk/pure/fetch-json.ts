@@ -4,7 +4,13 @@ export type Fetch = typeof fetch;
 
 export type FetchedJson =
   | { kind: 'json'; body: unknown }
-  | { kind: 'status'; status: number; retryAfterInSeconds: number | undefined }
+  | {
+      kind: 'status';
+      status: number;
+      retryAfterInSeconds: number | undefined;
+      // Clerk's own word for what is wrong (errors[0].code); absent: somebody else answered.
+      code?: string;
+    }
   // No answer, too late, too large, or no JSON.
   | { kind: 'failed' };
 
@@ -33,6 +39,19 @@ const readLimited = async (
   return text + decoder.decode();
 };
 
+const readCode = (text: string | undefined): { code?: string } => {
+  try {
+    const { errors } = JSON.parse(text ?? '') as {
+      errors?: { code?: unknown }[];
+    };
+    const code = errors?.[0]?.code;
+
+    return typeof code === 'string' ? { code } : {};
+  } catch {
+    return {};
+  }
+};
+
 // One GET within its limits, no redirect followed. Never throws: what went wrong is an answer.
 export const fetchJson = async (
   fetch: Fetch,
@@ -58,6 +77,7 @@ export const fetchJson = async (
         status: response.status,
         retryAfterInSeconds:
           Number.isInteger(seconds) && seconds >= 0 ? seconds : undefined,
+        ...readCode(await readLimited(response, largestAnswer)),
       };
     }
 

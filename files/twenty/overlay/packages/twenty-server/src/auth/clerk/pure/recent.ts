@@ -21,6 +21,10 @@ export class Recent {
     );
   }
 
+  forget(key: string): void {
+    this.seen.delete(key);
+  }
+
   add(key: string): void {
     this.seen.delete(key);
     this.seen.set(key, this.clock());

@@ -9,6 +9,8 @@ export type ClerkSession = {
   organizationId: string | null;
   // Of the page that holds the session, as Clerk saw it (azp).
   origin: string;
+  // Seconds since 1970: until then at least Clerk held the session for good.
+  issuedAt: number;
 };
 
 export type ClaimRules = {
@@ -205,6 +207,7 @@ export const readSessionClaims = (
           sessionId,
           organizationId: organization.id,
           origin: party,
+          issuedAt: fieldOf(claims, 'iat') as number,
         },
       }
     : refuse(organization.reason);

@@ -2,6 +2,7 @@
 
 import { ClerkApiUnavailable, type ClerkProfile } from './clerk-api';
 import { KeysUnavailable } from './key-set';
+import { type Admission } from './session-checks';
 import { type ClerkSession } from './session-claims';
 import {
   readBearer,
@@ -16,9 +17,15 @@ export type Tokens = {
   refreshToken: { token: string; expiresAt: Date | string };
 };
 
+// Why a workspace is not made yet: the machine has no room, or its owner has as many as one person may.
+export const TENANT_WAITS = ['no-room', 'too-many-organizations'] as const;
+
+export type TenantWait = (typeof TENANT_WAITS)[number];
+
 export type Tenant = {
   workspaceId: string | null;
   status: 'provisioning' | 'active' | 'suspended';
+  waitingFor?: TenantWait;
 };
 
 // What the exchange needs of the world; Twenty and the stand-in give each their own.
@@ -28,6 +35,8 @@ export type ExchangePorts = {
   now(): number;
   // False: too often.
   admit(key: string): Promise<boolean>;
+  // Whether Clerk still holds session and person for good.
+  admitSession(session: ClerkSession): Promise<Admission>;
   findTenant(organizationId: string): Promise<Tenant | null>;
   findUserId(clerkUserId: string): Promise<string | null>;
   // Null: Clerk knows nobody by this id. Throws ClerkApiUnavailable.
@@ -37,7 +46,11 @@ export type ExchangePorts = {
   // Whether names and picture were taken from Clerk a short while ago.
   isInStep(clerkUserId: string): boolean;
   isMember(userId: string, workspaceId: string): Promise<boolean>;
-  issueTokens(userId: string, workspaceId: string): Promise<Tokens>;
+  issueTokens(
+    userId: string,
+    workspaceId: string,
+    session: ClerkSession,
+  ): Promise<Tokens>;
   // The origin at which the workspace lives; null: all live on one.
   findHome(workspaceId: string): Promise<string | null>;
 };
@@ -46,7 +59,10 @@ export type WaitingStatus =
   | 'no-organization'
   | 'workspace-provisioning'
   | 'not-a-member'
-  | 'suspended';
+  | 'suspended'
+  | 'session-ended'
+  | 'banned'
+  | 'locked';
 
 export type Outcome =
   | {
@@ -56,7 +72,7 @@ export type Outcome =
       workspaceId: string;
       tokens: Tokens;
     }
-  | { kind: WaitingStatus; session: ClerkSession }
+  | { kind: WaitingStatus; session: ClerkSession; waitingFor?: TenantWait }
   | { kind: 'elsewhere'; session: ClerkSession; home: string }
   | { kind: 'refused'; reason: TokenRefusal | 'unknown-person' }
   | { kind: 'too-often' }
@@ -78,6 +94,7 @@ const RETRY_LIMIT_IN_SECONDS = 10;
 // The user's id, or null when Clerk does not know the person any more.
 const findPerson = async (
   clerkUserId: string,
+  told: ClerkProfile | undefined,
   ports: ExchangePorts,
 ): Promise<string | null> => {
   const known = await ports.findUserId(clerkUserId);
@@ -87,7 +104,7 @@ const findPerson = async (
   }
 
   try {
-    const profile = await ports.fetchProfile(clerkUserId);
+    const profile = told ?? (await ports.fetchProfile(clerkUserId));
 
     return profile === null ? null : await ports.ensureUser(profile);
   } catch (error) {
@@ -104,6 +121,16 @@ const decide = async (
   session: ClerkSession,
   ports: ExchangePorts,
 ): Promise<Outcome> => {
+  const admission = await ports.admitSession(session);
+
+  if (admission.kind === 'over') {
+    return { kind: 'session-ended', session };
+  }
+  if (admission.kind === 'refused') {
+    return admission.reason === 'deleted'
+      ? { kind: 'refused', reason: 'unknown-person' }
+      : { kind: admission.reason, session };
+  }
   if (session.organizationId === null) {
     return { kind: 'no-organization', session };
   }
@@ -114,10 +141,18 @@ const decide = async (
     return { kind: 'suspended', session };
   }
   if (tenant?.status !== 'active' || tenant.workspaceId === null) {
-    return { kind: 'workspace-provisioning', session };
+    return {
+      kind: 'workspace-provisioning',
+      session,
+      waitingFor: tenant?.waitingFor,
+    };
   }
 
-  const userId = await findPerson(session.clerkUserId, ports);
+  const userId = await findPerson(
+    session.clerkUserId,
+    admission.profile,
+    ports,
+  );
 
   if (userId === null) {
     return { kind: 'refused', reason: 'unknown-person' };
@@ -138,8 +173,52 @@ const decide = async (
     session,
     userId,
     workspaceId: tenant.workspaceId,
-    tokens: await ports.issueTokens(userId, tenant.workspaceId),
+    tokens: await ports.issueTokens(userId, tenant.workspaceId, session),
   };
+};
+
+export type EndingPorts = Pick<ExchangePorts, 'keys' | 'now' | 'admit'> & {
+  end(session: { sessionId: string; clerkUserId: string }): Promise<void>;
+  // Ends the session of an access token of Twenty's own. False: it is none.
+  endByAccessToken(token: string): Promise<boolean>;
+};
+
+// Signing out: the session is over here, with every token of it. Whoever has one of its tokens may end it.
+export const endSession = async (
+  request: { authorization: string | undefined; address: string },
+  settings: VerifierSettings,
+  ports: EndingPorts,
+): Promise<{ status: 204 | 401 | 429 | 503 }> => {
+  if (!(await ports.admit(`address:${request.address}`))) {
+    return { status: 429 };
+  }
+
+  const token = readBearer(request.authorization);
+
+  try {
+    const verdict = await verifySessionToken(
+      token,
+      ports.keys,
+      settings,
+      ports.now(),
+    );
+
+    if (verdict.ok) {
+      await ports.end(verdict.session);
+
+      return { status: 204 };
+    }
+
+    return token !== undefined && (await ports.endByAccessToken(token))
+      ? { status: 204 }
+      : { status: 401 };
+  } catch (error) {
+    if (error instanceof KeysUnavailable) {
+      return { status: 503 };
+    }
+
+    throw error;
+  }
 };
 
 // A Clerk session token in, Twenty's tokens for the workspace of its organisation out, or why not.
@@ -241,6 +320,9 @@ export const answerOf = (outcome: Outcome): Answer => {
           ...(outcome.session.organizationId === null
             ? {}
             : { organizationId: outcome.session.organizationId }),
+          ...(outcome.waitingFor === undefined
+            ? {}
+            : { reason: outcome.waitingFor }),
         },
       };
   }

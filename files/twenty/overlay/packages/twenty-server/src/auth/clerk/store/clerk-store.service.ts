@@ -8,10 +8,12 @@ import { DataSource } from 'typeorm';
 import { connectClerkGate } from 'src/auth/clerk/guards/clerk-gate';
 import { isClerkOn } from 'src/auth/clerk/guards/clerk-switch';
 import { readInternalSecret } from 'src/auth/clerk/guards/internal-secret';
+import { type TenantWait } from 'src/auth/clerk/pure/session-exchange';
 import {
   CLERK_SCHEMA_LOCK,
   CLERK_SCHEMA_STATEMENTS,
 } from 'src/auth/clerk/store/clerk-schema';
+import { LocksService } from 'src/locks/locks.service';
 
 export type ClerkOrganization = {
   organizationId: string;
@@ -37,7 +39,10 @@ const ORGANIZATION_TABLES = `
 export class ClerkStoreService implements OnModuleInit {
   private readonly logger = new Logger(ClerkStoreService.name);
 
-  constructor(@InjectDataSource() private readonly dataSource: DataSource) {}
+  constructor(
+    @InjectDataSource() private readonly dataSource: DataSource,
+    private readonly locks: LocksService,
+  ) {}
 
   async onModuleInit() {
     if (!isClerkOn() && readInternalSecret() === undefined) {
@@ -50,14 +55,12 @@ export class ClerkStoreService implements OnModuleInit {
 
   // Server and worker may start together, each more than once.
   async ensureSchema(): Promise<void> {
-    await this.dataSource.transaction(async (manager) => {
-      await manager.query(
-        `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`,
-        [CLERK_SCHEMA_LOCK],
-      );
-      for (const statement of CLERK_SCHEMA_STATEMENTS) {
-        await manager.query(statement);
-      }
+    await this.locks.withLocks([CLERK_SCHEMA_LOCK], async () => {
+      await this.dataSource.transaction(async (manager) => {
+        for (const statement of CLERK_SCHEMA_STATEMENTS) {
+          await manager.query(statement);
+        }
+      });
     });
     this.logger.log('The schema for Clerk ids is in place');
   }
@@ -95,6 +98,15 @@ export class ClerkStoreService implements OnModuleInit {
     return row?.clerkUserId ?? null;
   }
 
+  async findSessionOwner(sessionId: string): Promise<string | undefined> {
+    const [row] = await this.dataSource.query(
+      `SELECT clerk_user_id AS "clerkUserId" FROM clerk.session WHERE session_id = $1`,
+      [sessionId],
+    );
+
+    return row?.clerkUserId;
+  }
+
   // The first link wins, unless its user is gone. Answers the user that is linked in the end.
   async linkUser(clerkUserId: string, userId: string): Promise<string> {
     const [row] = await this.dataSource.query(
@@ -120,6 +132,38 @@ export class ClerkStoreService implements OnModuleInit {
     );
 
     return row ?? null;
+  }
+
+  // Why an organisation has no workspace yet, as the tenant manager told; null where it told nothing.
+  async findWait(organizationId: string): Promise<{
+    workspaceId: null;
+    status: 'provisioning';
+    waitingFor: TenantWait;
+  } | null> {
+    const [row] = await this.dataSource.query(
+      `SELECT reason FROM clerk.waiting WHERE organization_id = $1`,
+      [organizationId],
+    );
+
+    return row === undefined
+      ? null
+      : { workspaceId: null, status: 'provisioning', waitingFor: row.reason };
+  }
+
+  async setWait(
+    organizationId: string,
+    reason: TenantWait | null,
+  ): Promise<void> {
+    await (reason === null
+      ? this.dataSource.query(
+          `DELETE FROM clerk.waiting WHERE organization_id = $1`,
+          [organizationId],
+        )
+      : this.dataSource.query(
+          `INSERT INTO clerk.waiting (organization_id, reason) VALUES ($1, $2)
+           ON CONFLICT (organization_id) DO UPDATE SET reason = excluded.reason`,
+          [organizationId, reason],
+        ));
   }
 
   async listOrganizations(

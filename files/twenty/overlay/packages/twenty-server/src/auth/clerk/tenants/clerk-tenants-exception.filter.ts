@@ -15,6 +15,9 @@ import {
   ClerkTenantsException,
   type ClerkTenantsExceptionCode,
 } from 'src/auth/clerk/tenants/clerk-tenants.exception';
+import { isTransient, messageOf } from 'src/data-model/pure/apply';
+
+const RETRY_AFTER_IN_SECONDS = 5;
 
 const STATUS: Record<ClerkTenantsExceptionCode, HttpStatus> = {
   'tenant-not-found': HttpStatus.NOT_FOUND,
@@ -41,6 +44,17 @@ export class ClerkTenantsExceptionFilter implements ExceptionFilter {
       response
         .status(STATUS[exception.code])
         .json({ error: exception.code, message: exception.message });
+
+      return;
+    }
+
+    // Postgres is away, or has no connection to give: it comes back.
+    if (isTransient(exception)) {
+      this.logger.warn(messageOf(exception));
+      response
+        .status(HttpStatus.SERVICE_UNAVAILABLE)
+        .set('Retry-After', String(RETRY_AFTER_IN_SECONDS))
+        .json({ error: 'busy', reason: 'database' });
 
       return;
     }

@@ -31,9 +31,12 @@ import {
   readRename,
   readTenant,
   readTokenRequest,
+  readWait,
   type Validated,
 } from 'src/auth/clerk/tenants/tenant-input';
 import { NoPermissionGuard } from 'src/engine/guards/no-permission.guard';
+import { BusyFilter } from 'src/locks/busy.filter';
+import { WorkSlotsService } from 'src/locks/work-slots.service';
 
 const accept = <Value>(validated: Validated<Value>): Value => {
   if (!validated.ok) {
@@ -57,9 +60,12 @@ const acceptIds = (ids: { organizationId?: string; clerkUserId?: string }) => {
 // The tenant manager's side of the server; docs/tenants.md has the table.
 @Controller('internal')
 @UseGuards(ClerkInternalGuard, NoPermissionGuard)
-@UseFilters(ClerkTenantsExceptionFilter)
+@UseFilters(ClerkTenantsExceptionFilter, BusyFilter)
 export class ClerkTenantsController {
-  constructor(private readonly tenants: ClerkTenantsService) {}
+  constructor(
+    private readonly tenants: ClerkTenantsService,
+    private readonly slots: WorkSlotsService,
+  ) {}
 
   @Put('tenants/:organizationId')
   @Header('Cache-Control', 'no-store')
@@ -68,13 +74,24 @@ export class ClerkTenantsController {
     @Body() body: unknown,
     @Res({ passthrough: true }) response: Response,
   ) {
-    const tenant = await this.tenants.ensureTenant(
-      accept(readTenant(organizationId, body)),
+    const input = accept(readTenant(organizationId, body));
+    const tenant = await this.slots.longCall(response, (signal) =>
+      this.tenants.ensureTenant(input, signal),
     );
 
     response.status(tenant.created ? 201 : 200);
 
     return tenant;
+  }
+
+  @Put('tenants/:organizationId/waiting')
+  async setWait(
+    @Param('organizationId') organizationId: string,
+    @Body() body: unknown,
+  ) {
+    const reason = accept(readWait(organizationId, body));
+
+    return await this.tenants.setWait(organizationId, reason);
   }
 
   @Get('tenants')
@@ -97,27 +114,39 @@ export class ClerkTenantsController {
   async rename(
     @Param('organizationId') organizationId: string,
     @Body() body: unknown,
+    @Res({ passthrough: true }) response: Response,
   ) {
-    return await this.tenants.rename(
-      organizationId,
-      accept(readRename(organizationId, body)),
+    const name = accept(readRename(organizationId, body));
+
+    return await this.slots.change(response, () =>
+      this.tenants.rename(organizationId, name),
     );
   }
 
   @Post('tenants/:organizationId/suspend')
   @HttpCode(200)
-  async suspend(@Param('organizationId') organizationId: string) {
+  async suspend(
+    @Param('organizationId') organizationId: string,
+    @Res({ passthrough: true }) response: Response,
+  ) {
     acceptIds({ organizationId });
 
-    return await this.tenants.setSuspended(organizationId, true);
+    return await this.slots.change(response, () =>
+      this.tenants.setSuspended(organizationId, true),
+    );
   }
 
   @Post('tenants/:organizationId/resume')
   @HttpCode(200)
-  async resume(@Param('organizationId') organizationId: string) {
+  async resume(
+    @Param('organizationId') organizationId: string,
+    @Res({ passthrough: true }) response: Response,
+  ) {
     acceptIds({ organizationId });
 
-    return await this.tenants.setSuspended(organizationId, false);
+    return await this.slots.change(response, () =>
+      this.tenants.setSuspended(organizationId, false),
+    );
   }
 
   @Put('tenants/:organizationId/members/:clerkUserId')
@@ -130,10 +159,8 @@ export class ClerkTenantsController {
     const { person, role } = accept(
       readMember(organizationId, clerkUserId, body),
     );
-    const member = await this.tenants.ensureMember(
-      organizationId,
-      person,
-      role,
+    const member = await this.slots.change(response, () =>
+      this.tenants.ensureMember(organizationId, person, role),
     );
 
     response.status(member.created ? 201 : 200);
@@ -145,19 +172,25 @@ export class ClerkTenantsController {
   async removeMember(
     @Param('organizationId') organizationId: string,
     @Param('clerkUserId') clerkUserId: string,
+    @Res({ passthrough: true }) response: Response,
   ) {
     acceptIds({ organizationId, clerkUserId });
 
-    return await this.tenants.removeMember(organizationId, clerkUserId);
+    return await this.slots.change(response, () =>
+      this.tenants.removeMember(organizationId, clerkUserId),
+    );
   }
 
   @Patch('users/:clerkUserId')
   async updateUser(
     @Param('clerkUserId') clerkUserId: string,
     @Body() body: unknown,
+    @Res({ passthrough: true }) response: Response,
   ) {
-    return await this.tenants.updateUser(
-      accept(readPerson(body, 'person', clerkUserId)),
+    const person = accept(readPerson(body, 'person', clerkUserId));
+
+    return await this.slots.change(response, () =>
+      this.tenants.updateUser(person),
     );
   }
 

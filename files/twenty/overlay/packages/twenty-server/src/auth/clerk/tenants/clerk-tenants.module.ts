@@ -3,7 +3,7 @@
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 
-import { ClerkLockService } from 'src/auth/clerk/store/clerk-lock.service';
+import { ClerkSessionsModule } from 'src/auth/clerk/sessions/clerk-sessions.module';
 import { ClerkStoreService } from 'src/auth/clerk/store/clerk-store.service';
 import { ClerkTenantsController } from 'src/auth/clerk/tenants/clerk-tenants.controller';
 import { ClerkTenantsService } from 'src/auth/clerk/tenants/clerk-tenants.service';
@@ -21,6 +21,7 @@ import { RoleTargetsEntity } from 'src/engine/metadata-modules/role/role-targets
 import { RoleEntity } from 'src/engine/metadata-modules/role/role.entity';
 import { UserRoleModule } from 'src/engine/metadata-modules/user-role/user-role.module';
 import { WorkspacePermissionsCacheModule } from 'src/engine/metadata-modules/workspace-permissions-cache/workspace-permissions-cache.module';
+import { LocksModule } from 'src/locks/locks.module';
 
 @Module({
   imports: [
@@ -31,7 +32,9 @@ import { WorkspacePermissionsCacheModule } from 'src/engine/metadata-modules/wor
       RoleEntity,
       RoleTargetsEntity,
     ]),
+    ClerkSessionsModule,
     JwtModule,
+    LocksModule,
     OnboardingModule,
     SubdomainManagerModule,
     TokenModule,
@@ -42,7 +45,7 @@ import { WorkspacePermissionsCacheModule } from 'src/engine/metadata-modules/wor
     WorkspacePermissionsCacheModule,
   ],
   controllers: [ClerkTenantsController],
-  providers: [ClerkStoreService, ClerkLockService, ClerkTenantsService],
-  exports: [ClerkStoreService, ClerkLockService, ClerkTenantsService],
+  providers: [ClerkStoreService, ClerkTenantsService],
+  exports: [ClerkStoreService, ClerkTenantsService],
 })
 export class ClerkTenantsModule {}

@@ -11,7 +11,8 @@ import {
   ClerkStoreService,
   type ClerkOrganization,
 } from 'src/auth/clerk/store/clerk-store.service';
-import { ClerkLockService } from 'src/auth/clerk/store/clerk-lock.service';
+import { INSIDE } from 'src/auth/clerk/pure/session-standing';
+import { ClerkSessionsService } from 'src/auth/clerk/sessions/clerk-sessions.service';
 import { ClerkTenantsException } from 'src/auth/clerk/tenants/clerk-tenants.exception';
 import {
   decideIdentity,
@@ -20,6 +21,7 @@ import {
   placeholderEmail,
   subdomainCandidates,
 } from 'src/auth/clerk/tenants/tenant-decisions';
+import { type TenantWait } from 'src/auth/clerk/pure/session-exchange';
 import {
   type ClerkPerson,
   type MemberRole,
@@ -50,6 +52,8 @@ import { UserRoleService } from 'src/engine/metadata-modules/user-role/user-role
 import { WorkspacePermissionsCacheService } from 'src/engine/metadata-modules/workspace-permissions-cache/workspace-permissions-cache.service';
 import { TwentyORMGlobalManager } from 'src/engine/twenty-orm/twenty-orm-global.manager';
 import { ADMIN_ROLE } from 'src/engine/workspace-manager/workspace-sync-metadata/standard-roles/roles/admin-role';
+import { LocksService } from 'src/locks/locks.service';
+import { WorkSlotsService } from 'src/locks/work-slots.service';
 import { type WorkspaceMemberWorkspaceEntity } from 'src/modules/workspace-member/standard-objects/workspace-member.workspace-entity';
 
 export type Tenant = {
@@ -80,6 +84,7 @@ type UserChanges = Partial<
 >;
 
 const UNIQUE_VIOLATION = '23505';
+const SIGN_IN_LOCK_WAIT_IN_MS = 3_000;
 
 const isUniqueViolation = (error: unknown) =>
   error instanceof QueryFailedError &&
@@ -94,7 +99,9 @@ export class ClerkTenantsService {
 
   constructor(
     private readonly store: ClerkStoreService,
-    private readonly locks: ClerkLockService,
+    private readonly clerkSessions: ClerkSessionsService,
+    private readonly locks: LocksService,
+    private readonly slots: WorkSlotsService,
     private readonly moduleRef: ModuleRef,
     @InjectRepository(UserEntity)
     private readonly userRepository: Repository<UserEntity>,
@@ -119,40 +126,61 @@ export class ClerkTenantsService {
     private readonly twentyORMGlobalManager: TwentyORMGlobalManager,
   ) {}
 
-  // By Clerk id; else linked by an address that Clerk has verified; else created, as a member of nothing.
+  // By Clerk id; else linked by an address that Clerk has verified; else created, as a member of nothing. For a person who
+  // waits for the page: the lock is waited for shortly.
   async ensureUser(person: ClerkPerson): Promise<UserEntity> {
-    return await this.locks.withLocks([this.userKey(person.clerkUserId)], () =>
-      this.ensureUserLocked(person),
-    );
+    return await this.withUser(person, SIGN_IN_LOCK_WAIT_IN_MS);
   }
 
   async ensureTenant(
     input: TenantInput,
+    signal?: AbortSignal,
+  ): Promise<Tenant & { created: boolean }> {
+    const known = await this.store.findOrganization(input.organizationId);
+
+    if (known !== null && known.status !== 'provisioning') {
+      return { ...(await this.describe(known)), created: false };
+    }
+
+    return await this.slots.provision(
+      () => this.makeTenant(input, signal),
+      signal,
+    );
+  }
+
+  // Seconds of work. What it holds keeps nobody from signing in: the person's own lock is taken for their user alone, and a lock
+  // on what they own keeps two of their organisations from adopting the same unfinished workspace.
+  private async makeTenant(
+    input: TenantInput,
+    signal?: AbortSignal,
   ): Promise<Tenant & { created: boolean }> {
     const { organizationId, owner } = input;
 
     return await this.locks.withLocks(
-      [this.organizationKey(organizationId), this.userKey(owner.clerkUserId)],
-      async () => {
+      [this.organizationKey(organizationId), this.ownerKey(owner.clerkUserId)],
+      async (until) => {
         const known = await this.store.findOrganization(organizationId);
 
         if (known !== null && known.status !== 'provisioning') {
           return { ...(await this.describe(known)), created: false };
         }
 
-        const user = await this.ensureUserLocked(owner);
+        const user = await this.withUser(owner);
 
         await this.store.announceOrganization(
           organizationId,
           owner.clerkUserId,
         );
+        await this.store.setWait(organizationId, null);
 
         const workspace = await this.ensureActiveWorkspace(
           input,
           user,
           known?.workspaceId ?? null,
+          until,
         );
 
+        until.throwIfAborted();
         await this.assignRole(workspace, user.id, 'admin');
         await this.store.setStatus(organizationId, 'active');
         this.logger.log(
@@ -164,7 +192,18 @@ export class ClerkTenantsService {
           created: true,
         };
       },
+      { signal },
     );
+  }
+
+  // Told to whoever waits for the workspace; null: nothing keeps it any more.
+  async setWait(
+    organizationId: string,
+    reason: TenantWait | null,
+  ): Promise<{ organizationId: string; reason: TenantWait | null }> {
+    await this.store.setWait(organizationId, reason);
+
+    return { organizationId, reason };
   }
 
   async findTenantOrThrow(organizationId: string): Promise<Tenant> {
@@ -264,6 +303,12 @@ export class ClerkTenantsService {
         const created = await this.ensureMembership(user, workspace);
 
         await this.assignRole(workspace, user.id, role);
+        await this.clerkSessions.sessions.setMembership(
+          person.clerkUserId,
+          organizationId,
+          true,
+          Date.now() / 1000,
+        );
 
         return {
           clerkUserId: person.clerkUserId,
@@ -298,6 +343,7 @@ export class ClerkTenantsService {
             removed = true;
           }
           await this.store.endSessions(workspaceId, userId);
+          await this.clerkSessions.withdrawAllOf(clerkUserId, workspaceId);
           await this.workspacePermissionsCacheService.recomputeUserWorkspaceRoleMapCache(
             { workspaceId },
           );
@@ -342,19 +388,26 @@ export class ClerkTenantsService {
     );
   }
 
-  // For exactly this workspace; refuses whoever is no member of it, and a workspace that is suspended.
-  async issueTokens(userId: string, workspaceId: string): Promise<AuthTokens> {
+  // For exactly this workspace, and as long as the Clerk session lasts; refuses whoever is no member of it, and a workspace
+  // that is suspended.
+  async issueTokens(
+    userId: string,
+    workspaceId: string,
+    clerkSessionId: string,
+  ): Promise<AuthTokens> {
     const authProvider = AuthProviderEnum.SSO;
     const accessOrWorkspaceAgnosticToken =
       await this.accessTokenService.generateAccessToken({
         userId,
         workspaceId,
         authProvider,
+        clerkSessionId,
       });
     const refreshToken = await this.refreshTokenService.generateRefreshToken({
       userId,
       workspaceId,
       authProvider,
+      clerkSessionId,
       targetedTokenType: JwtTokenTypeEnum.ACCESS,
     });
 
@@ -392,6 +445,7 @@ export class ClerkTenantsService {
       userId: admin.userId,
       workspaceId: organization.workspaceId,
       authProvider: AuthProviderEnum.SSO,
+      clerkSessionId: INSIDE,
     });
     const {
       iat: _iat,
@@ -417,8 +471,24 @@ export class ClerkTenantsService {
     return `clerk organization ${organizationId}`;
   }
 
+  // Sorted, these keys come in the order in which they are taken one in the other: organization, owner, user.
+  private ownerKey(clerkUserId: string) {
+    return `clerk owner ${clerkUserId}`;
+  }
+
   private userKey(clerkUserId: string) {
     return `clerk user ${clerkUserId}`;
+  }
+
+  private async withUser(
+    person: ClerkPerson,
+    longestWaitInMs?: number,
+  ): Promise<UserEntity> {
+    return await this.locks.withLocks(
+      [this.userKey(person.clerkUserId)],
+      () => this.ensureUserLocked(person),
+      { longestWaitInMs },
+    );
   }
 
   private async ensureUserLocked(person: ClerkPerson): Promise<UserEntity> {
@@ -564,6 +634,7 @@ export class ClerkTenantsService {
     input: TenantInput,
     user: UserEntity,
     linkedWorkspaceId: string | null,
+    until: AbortSignal,
   ): Promise<WorkspaceEntity> {
     let workspace = await this.findUsableWorkspace(
       linkedWorkspaceId ??
@@ -571,6 +642,7 @@ export class ClerkTenantsService {
       user,
     );
 
+    until.throwIfAborted();
     if (workspace === null) {
       // Not exported by its module, and importing that one would close a circle.
       const signInUpService = this.moduleRef.get(SignInUpService, {
@@ -585,6 +657,7 @@ export class ClerkTenantsService {
 
     await this.store.linkWorkspace(input.organizationId, workspace.id);
 
+    until.throwIfAborted();
     if (workspace.activationStatus !== WorkspaceActivationStatus.ACTIVE) {
       await this.ensureUserWorkspace(user, workspace);
       await this.workspaceService.activateWorkspace(user, workspace, {

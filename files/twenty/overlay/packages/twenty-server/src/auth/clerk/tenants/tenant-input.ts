@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-only
 
 import { readEmailAddress } from '../pure/email-address';
+import { TENANT_WAITS, type TenantWait } from '../pure/session-exchange';
 
 export type ClerkPerson = {
   clerkUserId: string;
@@ -158,6 +159,22 @@ export const readRename = (
   return finish([...readIds({ organizationId }), ...readName(fields)], () =>
     (fields.name as string).trim(),
   );
+};
+
+// Why an organisation waits for its workspace; null: for nothing any more.
+export const readWait = (
+  organizationId: string,
+  body: unknown,
+): Validated<TenantWait | null> => {
+  const reason = isFields(body) ? (body.reason ?? null) : undefined;
+  const known = TENANT_WAITS.find((wait) => wait === reason) ?? null;
+  const details = readIds({ organizationId });
+
+  if (reason === undefined || (known === null && reason !== null)) {
+    details.push(`reason: null or one of ${TENANT_WAITS.join(', ')} is needed`);
+  }
+
+  return finish(details, () => known);
 };
 
 export const readMember = (

@@ -65,7 +65,7 @@ export const readAllowed = (value = ''): BlockList =>
       .split(',')
       .map((subnet) => subnet.trim())
       .filter((subnet) => subnet !== ''),
-    'TWENTYOPS_EGRESS_ALLOW',
+    'TWENTYOPS_TENANTS_MAY_REACH',
   );
 
 /** Whether a tenant may have the server connect to this address. What is no plain IP address (a zone in it, a name) is refused. */

@@ -1,0 +1,72 @@
+"""pytest plugin (``-p lab.accept.recorder``): each test's outcome as a line of JSON, written when it is known, so that a run that is
+killed leaves what it had found.
+
+The file is named by ACCEPT_RECORD. Lines: ``{"collected": n}``, ``{"test", "outcome": passed, failed or skipped, "seconds",
+"reason"}``, and at the end of an orderly run ``{"exit": code}``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+VARIABLE = "ACCEPT_RECORD"
+
+
+class Recorder:
+    """One line a test, at the end of its last phase."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.open: dict[str, dict[str, Any]] = {}
+
+    def write(self, **line: Any) -> None:
+        with self.file.open("a") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.write(test=report.nodeid, outcome="failed", seconds=0.0, reason=_last_line(report.longreprtext))
+        elif report.skipped:
+            self.write(test=report.nodeid, outcome="skipped", seconds=0.0, reason=_why_skipped(report))
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.write(collected=len(session.items))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        found = self.open.setdefault(report.nodeid, {"outcome": "passed", "seconds": 0.0, "reason": ""})
+        found["seconds"] += report.duration
+        if report.failed:
+            found |= {
+                "outcome": "failed",
+                "reason": f"{'' if report.when == 'call' else f'{report.when}: '}{_last_line(report.longreprtext)}",
+            }
+        elif report.skipped and found["outcome"] == "passed":
+            found |= {"outcome": "skipped", "reason": _why_skipped(report)}
+        if report.when == "teardown":
+            self.write(test=report.nodeid, **self.open.pop(report.nodeid))
+
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        self.write(exit=int(exitstatus))
+
+
+def _why_skipped(report: pytest.TestReport | pytest.CollectReport) -> str:
+    if hasattr(report, "wasxfail"):
+        return f"expected to fail: {report.wasxfail}"
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
+
+
+def _last_line(text: str) -> str:
+    """The line of a failure that says what was wrong: pytest marks it with ``E``."""
+    lines = [line.removeprefix("E").strip() for line in text.splitlines() if line.startswith("E ")]
+    return (lines or text.strip().splitlines() or ["no text"])[0][:400]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if file := os.environ.get(VARIABLE):
+        config.pluginmanager.register(Recorder(Path(file)), "accept-recorder")
