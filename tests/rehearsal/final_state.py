@@ -12,7 +12,12 @@ FILES = """
 find /opt /etc /root /usr/local /var/lib/twentyops /var/spool/cron -printf '%p %y %m %U:%G %l\\n'
 find /tmp /var/tmp -mindepth 1 -not -path '*/systemd-private-*' -not -name 'runc-process*' -printf '%p %y %m\\n'
 """
-OWN_TO_A_MACHINE = "hostname hosts machine-id ssh_host_* 10-host0.network ld.so.cache resolv.conf audit.log migrate.log tenant-manager-migrate.log lock.json"
+OWN_TO_A_MACHINE = (
+    "hostname hosts machine-id ssh_host_* 10-host0.network ld.so.cache resolv.conf audit.log migrate.log tenant-manager-migrate.log lock.json "
+    "Caddyfile"
+)
+CADDY_DIRECTORY = re.compile(r"(?<=/opt/twenty/caddy/)[0-9a-f]{12}\b")
+"""Named after the Caddyfile in it, which names the address: in the hash of the page's configuration (twentyops/csp.py)."""
 DIGESTS = (
     "find /etc /root /usr/local /opt/twenty/caddy /var/lib/twentyops -type f "
     + " ".join(f"-not -name '{name}'" for name in OWN_TO_A_MACHINE.split())
@@ -21,6 +26,7 @@ DIGESTS = (
 COMMANDS = {
     "files": FILES,
     "digests": DIGESTS,
+    "Caddyfile": "sed -E \"s/sha256-[A-Za-z0-9+\\/=]+/HASH/\" /opt/twenty/caddy/*/Caddyfile",
     "packages": "dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\\n'; dpkg --audit; ls -A /var/lib/dpkg/updates",
     "enabled units": "systemctl list-unit-files --no-legend --state=enabled | awk '{print $1}'",
     "running services": "systemctl list-units --no-legend --plain --type=service --state=running | awk '{print $1}' | grep -v ^user@",
@@ -48,7 +54,7 @@ def of(machine: Machine) -> dict[str, list[str]]:
     def neutral(line: str) -> str:
         for text, name in replaced.items():
             line = line.replace(text, name)
-        return line.rstrip()
+        return CADDY_DIRECTORY.sub("CADDYFILE", line).rstrip()
 
     found = {
         kind: sorted({neutral(line) for line in machine.ssh(command, check=False).stdout.splitlines() if line.strip()})
