@@ -26,7 +26,7 @@ DIGESTS = (
 COMMANDS = {
     "files": FILES,
     "digests": DIGESTS,
-    "Caddyfile": "sed -E \"s/sha256-[A-Za-z0-9+\\/=]+/HASH/\" /opt/twenty/caddy/*/Caddyfile",
+    "Caddyfile": 'sed -E "s/sha256-[A-Za-z0-9+\\/=]+/HASH/" /opt/twenty/caddy/*/Caddyfile',
     "packages": "dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\\n'; dpkg --audit; ls -A /var/lib/dpkg/updates",
     "enabled units": "systemctl list-unit-files --no-legend --state=enabled | awk '{print $1}'",
     "running services": "systemctl list-units --no-legend --plain --type=service --state=running | awk '{print $1}' | grep -v ^user@",
