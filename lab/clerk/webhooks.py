@@ -33,7 +33,7 @@ OLD_SECRET_LIVES = 86400
 KEPT = 2000
 EVENTS = [
     f"{kind}.{what}" for kind in ("user", "organization", "organizationMembership") for what in ("created", "updated", "deleted")
-] + ["session.created", "session.ended", "session.removed", "session.revoked"]
+] + ["session.ended", "session.removed", "session.revoked"]
 
 
 class Endpoint(BaseModel):

@@ -41,6 +41,8 @@ export type Held<T> = T extends (infer U)[] ? Held<U>[] : T extends object ? Rep
 type Envelope<T> = { response: Held<T>; client: Held<Browser.ClientJSON> | null };
 type Page<T> = { response: { data: Held<T>[]; total_count: number }; client: null };
 type Listed<T> = { data: Held<T>[]; total_count: number };
+// Clerk says whether an instance is in test mode; the types do not.
+type Environment = Omit<Held<Browser.EnvironmentJSON>, 'auth_config'> & { auth_config: Held<Browser.EnvironmentJSON['auth_config']> & { test_mode: boolean } };
 // Sessions that ended carry no token, and their person may be gone.
 type Ended = Omit<Browser.SessionJSON, 'last_active_token'> & { last_active_token: null };
 type Payload<E, W = WebhookEvent> = W extends { type: infer T; data: infer D } ? (E extends T ? Omit<W, 'type' | 'data'> & { type: E; data: Held<D> } : never) : never;
@@ -51,7 +53,7 @@ type SignIn = Omit<Browser.SignInJSON, 'user_data'> & { user_data: Browser.UserD
 type Deleted = Browser.DeletedObjectJSON;
 
 export interface Answers {
-  environment: Held<Browser.EnvironmentJSON>;
+  environment: Environment;
   client: { response: Held<Browser.ClientJSON>; client: null };
   'client of nobody': { response: null; client: null };
   token: Token;
