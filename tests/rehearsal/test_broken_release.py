@@ -50,7 +50,8 @@ CASES = [
     ),
     Broken(
         "worker takes no jobs",
-        """RUN printf 'console.log("worker sleeps"); setInterval(() => {}, 1000)' > dist/src/queue-worker/queue-worker.js""",
+        # it answers for its connections, as the real one does, and nothing else
+        """RUN printf 'console.log("worker sleeps"); require("http").createServer((q, r) => r.end("ok")).listen(3010)' > dist/src/queue-worker/queue-worker.js""",
         ["Run worker", "worker: running, ", "no worker took a job", "worker | worker sleeps", "Next: mend the cause"],
         put_back=True,
         settings={"HEALTH_TIMEOUT_S": "30"},

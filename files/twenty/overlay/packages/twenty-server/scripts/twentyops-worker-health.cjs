@@ -11,7 +11,9 @@ const LIMIT_MS = Number(process.env.TWENTYOPS_WORKER_HEALTH_MS || 9000);
 const LIVENESS_PORT = Number(process.env.TWENTYOPS_LIVENESS_PORT || 3010);
 
 const ask = async () => {
-  const response = await fetch(`http://127.0.0.1:${LIVENESS_PORT}/`, { signal: AbortSignal.timeout(4000) });
+  const response = await fetch(`http://127.0.0.1:${LIVENESS_PORT}/`, { signal: AbortSignal.timeout(4000) }).catch((error) => {
+    throw new Error(`the worker does not answer on its port ${LIVENESS_PORT} (${error.cause?.code ?? error.message}): its log tells why`);
+  });
   const told = (await response.text()).trim();
   if (!response.ok) throw new Error(told);
   console.log(told);
