@@ -12,9 +12,11 @@ from tests.contract.conftest import Target
 from tests.contract.native import Services, Standin, built_tree, ensure_node
 
 PROBE = Path(__file__).with_name("probe_job.js")
+QUEUE = "cron-queue"
+"""One that the real worker consumes: upstream has names of queues without a consumer (task-assigned-queue)."""
 
 
-def run_probe(redis_url: str, tree: Path, node: Path, queue: str = "task-assigned-queue") -> subprocess.CompletedProcess[str]:
+def run_probe(redis_url: str, tree: Path, node: Path, queue: str = QUEUE) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "REDIS_URL": redis_url, "NODE_PATH": str(tree / "node_modules")}
     return subprocess.run([node / "node", PROBE, queue, "20"], env=env, capture_output=True, text=True, timeout=60)
 
@@ -33,7 +35,7 @@ def test_probe_fails_where_no_worker_runs(local_services: Services) -> None:
     """The same probe against a Redis without a worker: the test above can fail."""
     with local_services.standin("no-worker") as standin:
         done = subprocess.run(
-            ["node", PROBE, "task-assigned-queue", "1"],
+            ["node", PROBE, QUEUE, "1"],
             env=standin.env(NODE_PATH=str(standin.tree / "node_modules")), capture_output=True, text=True, timeout=30,
         )  # fmt: skip
     assert done.returncode == 1

@@ -5,7 +5,6 @@ import { queueRedis } from './redis';
 
 // Queue names and BullMQ's own key prefix ("bull") are what a check from outside relies on.
 export const QUEUE_NAMES = [
-  'task-assigned-queue',
   'messaging-queue',
   'webhook-queue',
   'cron-queue',
