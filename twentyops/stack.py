@@ -148,7 +148,7 @@ def env_files(settings: Settings, secrets: Mapping[str, str]) -> dict[str, dict[
     twenty = {name: value for name, value in twenty.items() if value != ""}
     serving = {"TMPDIR": SCRATCH}
     if s.tenant_egress_allowed:
-        serving["TWENTYOPS_EGRESS_ALLOW"] = ",".join(sorted({str(target.network) for target in s.tenant_egress_allowed}))
+        serving["TWENTYOPS_TENANTS_MAY_REACH"] = ",".join(sorted({str(target.network) for target in s.tenant_egress_allowed}))
     return {
         "postgres": {"POSTGRES_USER": "postgres", "POSTGRES_PASSWORD": secrets["postgres_password"]},
         # redis-cli takes its password from this variable, and so does the server's start

@@ -181,11 +181,6 @@ SUBDOMAINS = Allowed(
     "subdomains", "the lab deploys the one-address mode; a deployment in subdomain mode is asked by hand (docs/sign-in.md)"
 )
 
-OUTBOUND = Allowed(
-    "test_outbound_answers",
-    "the deployed product opens no address of the lab to tenants, so none can stand for a server on the internet; run natively",
-)
-
 SUITES = (
     Suite(
         "smoke",
@@ -229,7 +224,7 @@ SUITES = (
         why_larger="makes more workspaces than the default sizes have room for (about 20)",
         settings=_attackers_server,
         fresh=True,
-        allowed=(SUBDOMAINS, OUTBOUND),
+        allowed=(SUBDOMAINS,),
     ),
     Suite(
         "webhooks",

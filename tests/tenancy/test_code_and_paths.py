@@ -1,4 +1,4 @@
-"""What keeps tenants' code off and their paths apart, run by Node as it is shipped: no Twenty, no storage."""
+"""What keeps tenants' code off, their paths and rows apart, run by Node as it is shipped: no Twenty, no storage."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ TENANCY = HERE.parents[1] / "files/twenty/overlay/packages/twenty-server/src/ten
 RESOLVER = HERE.parent / "signin_server" / "resolve.mjs"
 
 
-@pytest.mark.parametrize(("suite", "at_least"), [("code.test.ts", 6), ("paths.test.ts", 11)])
+@pytest.mark.parametrize(("suite", "at_least"), [("code.test.ts", 6), ("paths.test.ts", 11), ("rows.test.ts", 4)])
 def test_logic(suite: str, at_least: int) -> None:
     node_suites.run(HERE / suite, at_least=at_least, timeout=120, resolver=RESOLVER)
 
 
-@pytest.mark.parametrize("part", ["code", "paths"])
+@pytest.mark.parametrize("part", ["code", "paths", "rows"])
 def test_pure_files_import_nothing(part: str) -> None:
     files = sorted((TENANCY / part / "pure").glob("*.ts"))
     assert files

@@ -69,11 +69,12 @@ class Session:
 
 
 class Server:
-    """One server: ``internal`` speaks to /internal with the secret, ``http`` to everything without a token."""
+    """One server: ``http`` speaks to what is public without a token, ``internal`` to /internal with the secret and ``unsigned`` without."""
 
     def __init__(self, http: httpx.Client, internal: httpx.Client, app_secret: str, clerk: Control | None = None) -> None:
         self.http = http
         self.internal = internal
+        self.unsigned = httpx.Client(base_url=internal.base_url, timeout=60)
         self._app_secret = app_secret
         self._clerk = clerk
         self._tenants: dict[str, Tenant] = {}

@@ -268,7 +268,7 @@ def test_live_subscription_ends_with_the_session(server: Server, one: Tenant) ->
 )
 def test_only_the_tenant_manager_tells(server: Server, method: str, path: str, body: object) -> None:
     for headers in ({}, {"Authorization": "Bearer wrong"}):
-        answer = server.http.request(method, f"/internal/{path}", json=body, headers=headers)
+        answer = server.unsigned.request(method, f"/internal/{path}", json=body, headers=headers)
         assert (answer.status_code, answer.json()) == (401, {"error": "unauthorized"})
 
 

@@ -150,9 +150,7 @@ def test_over_rest_makers_are_recorded_as_well(server: Server, tenant: Tenant, l
     hook = {"targetUrl": "https://hooks.test/r", "operations": ["*.*"], "secret": "s"}
     made += [server.http.post(f"/rest/{path}", json=hook, headers=headers) for path in ("metadata/webhooks", "webhooks")]
     ours_too = new_webhook(ours)
-    moved = server.http.patch(
-        f"/rest/metadata/webhooks/{ours_too}", json={"id": kept, "targetUrl": "https://evil.test/r"}, headers=headers
-    )
+    moved = server.http.patch(f"/rest/metadata/webhooks/{ours_too}", json={"targetUrl": "https://evil.test/r"}, headers=headers)
     assert {answer.status_code for answer in [*made, moved]} <= {200, 201}, [answer.text for answer in made]
     found = in_force(server, tenant)
     for answer in made:

@@ -1,7 +1,7 @@
 """A server on the internet that belongs to an attacker leads the server nowhere inside: by redirects, by webhooks, by what its answers name.
 
-It needs an address that the server may ask, and this machine listens at. The deployed product opens none to tenants, so these run natively:
-a server started with TWENTYOPS_TENANTS_MAY_REACH=127.0.0.2/32, and --egress-allowed=127.0.0.2.
+It needs an address that the server may ask, and this machine listens at: a deployment with TENANT_EGRESS_ALLOW (`make accept` names the lab's
+gateway), or a server started with TWENTYOPS_TENANTS_MAY_REACH=127.0.0.2/32; and --egress-allowed with it.
 """
 
 from __future__ import annotations

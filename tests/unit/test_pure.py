@@ -283,8 +283,18 @@ def test_what_is_opened_for_the_server_is_not_opened_for_tenants() -> None:
     for line in ("ip daddr 10.0.0.5/32 tcp dport 587 accept", "ip daddr 10.0.9.0/24 tcp dport 443 accept"):
         assert line in rules
     for service in ("server", "worker"):
-        assert variables[service]["TWENTYOPS_EGRESS_ALLOW"] == "10.0.9.0/24"
-    assert "TWENTYOPS_EGRESS_ALLOW" not in stack.env_files(settings(EGRESS_ALLOW="10.0.0.5"), SECRETS)["server"]
+        assert variables[service]["TWENTYOPS_TENANTS_MAY_REACH"] == "10.0.9.0/24"
+    assert "TWENTYOPS_TENANTS_MAY_REACH" not in stack.env_files(settings(EGRESS_ALLOW="10.0.0.5"), SECRETS)["server"]
+
+
+def test_every_variable_of_ours_is_read_by_what_gets_it() -> None:
+    overlay = "".join(
+        path.read_text() for path in (stack.ROOT / "files/twenty/overlay").rglob("*") if path.suffix in {".ts", ".cjs", ".sh"}
+    )
+    given = stack.env_files(settings(TENANT_EGRESS_ALLOW="10.0.9.0/24"), SECRETS)
+    ours = {name for service in ("server", "worker", "migrate") for name in given[service] if name.startswith("TWENTYOPS_")}
+    assert "TWENTYOPS_TENANTS_MAY_REACH" in ours
+    assert {name for name in ours if name not in overlay} == set()
 
 
 def test_docker_does_not_start_without_the_packet_filter() -> None:

@@ -116,7 +116,7 @@ export class CredentialStore {
               ARRAY(
                 SELECT coalesce(link.clerk_user_id, maker.user_id::text)
                   FROM clerk.credential maker LEFT JOIN clerk."user" link USING (user_id)
-                 WHERE maker.kind = credential.kind AND maker.id = credential.id ORDER BY 1
+                 WHERE maker.kind = credential.kind AND maker.id = credential.id ORDER BY coalesce(link.clerk_user_id, maker.user_id::text) COLLATE "C"
               ) AS makers
          FROM (
            SELECT 'apiKey' AS kind, id, name, "createdAt" FROM core."apiKey"

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+
+import { type RequestHandler } from 'express';
+
+import { findRowProblem } from 'src/tenancy/rows/pure/rest-body';
+
+// Below /rest, behind the parsers. Records are left out: their fields are checked against the workspace's own schema, where a
+// tenant's object may have a field of any name.
+const OF_METADATA = /^\/(metadata|webhooks|apiKeys)(?:\/|$)/i;
+
+export const refuseForeignRows: RequestHandler = (request, response, next) => {
+  const isChange = request.method === 'PATCH' || request.method === 'PUT';
+  const problem = OF_METADATA.test(request.path)
+    ? findRowProblem(
+        request.body,
+        isChange ? request.path.split('/').filter(Boolean).pop() : undefined,
+      )
+    : undefined;
+
+  if (problem === undefined) {
+    next();
+
+    return;
+  }
+
+  response
+    .status(400)
+    .json({ statusCode: 400, error: 'BadRequestException', messages: [problem] });
+};

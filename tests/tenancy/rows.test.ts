@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { findRowProblem } from '../../files/twenty/overlay/packages/twenty-server/src/tenancy/rows/pure/rest-body.ts';
+
+const ID = '5e7d0b6a-2f5a-4c5c-9d5e-3f0a8f6f1c11';
+const OTHER = '0b0f7a52-94f1-4a2d-8d0e-1f6a5d3c2b22';
+
+test('a body of the usual kind is good', () => {
+  for (const body of [{}, { name: 'n', viewId: OTHER }, { id: ID, name: 'n' }, { id: ID.toUpperCase() }, null, undefined, 'text', 7, []]) {
+    assert.equal(findRowProblem(body, ID), undefined);
+  }
+});
+
+test('a new row may have an id: the database refuses one that is taken', () => {
+  assert.equal(findRowProblem({ id: OTHER }, undefined), undefined);
+});
+
+test('the workspace of a row is not for the sender to say', () => {
+  for (const body of [{ workspaceId: OTHER }, { workspaceId: null }, { workspace: { id: OTHER } }, { update: { workspaceId: OTHER } }]) {
+    assert.match(findRowProblem(body, undefined) ?? '', /^workspace(Id)? is set by the server/);
+    assert.match(findRowProblem([{}, body], ID) ?? '', /^workspace(Id)? is set by the server/);
+  }
+});
+
+test('a change is of the row that the address names', () => {
+  for (const body of [{ id: OTHER }, { id: [OTHER] }, { id: null }, { update: { id: OTHER } }, [{ id: OTHER }]]) {
+    assert.match(findRowProblem(body, ID) ?? '', /^id is not that of the address/);
+  }
+});
