@@ -72,6 +72,14 @@ def test_a_new_row_with_a_taken_id_takes_nothing(mine: Sorted, theirs: Sorted) -
     )
 
 
+def test_nothing_is_hung_into_another_tenants_view(mine: Sorted, theirs: Sorted) -> None:
+    before = theirs.sorts()
+    for field in (mine.fields[1], theirs.fields[1]):
+        mine.api.metadata(CREATE_SORT, input={"viewId": theirs.view, "fieldMetadataId": field, "direction": "DESC"})
+        mine.api.metadata(UPDATE_SORT, id=mine.sort, input={"viewId": theirs.view, "fieldMetadataId": field})
+    assert theirs.sorts() == before
+
+
 @pytest.mark.parametrize("name", ["workspaceId", "workspace"])
 def test_no_webhook_is_put_into_another_workspace(server: Server, one: Tenant, other: Tenant, name: str) -> None:
     """It would be sent every record of that workspace."""
