@@ -13,6 +13,7 @@ from twentyops import firewall, networks, stack
 
 METADATA, METADATA_V6 = "169.254.169.254", "fd00:ec2::254"
 PRIVATE = ["10.255.255.254", "172.31.255.254", "192.168.255.254", "100.64.0.1", METADATA, METADATA_V6]
+CLOSED = [(address, port, "tcp") for address in PRIVATE for port in (53, 80, 443)]
 PORTS = {
     "server": 3000,
     "worker": 3000,
@@ -35,21 +36,49 @@ def answered(question):
             return True
         except OSError:
             return False
-with concurrent.futures.ThreadPoolExecutor(32) as pool:
+with concurrent.futures.ThreadPoolExecutor(256) as pool:
     print(json.dumps(list(pool.map(answered, json.load(sys.stdin)))))
+"""
+ASK_ALL = """
+import json, subprocess, sys
+given = json.load(sys.stdin)
+asking = [
+    subprocess.Popen(["nsenter", "--net", "--target", pid, sys.executable, "-c", given["ask"]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    for pid, _ in given["questions"]
+]
+for process, (_, questions) in zip(asking, given["questions"]):
+    process.stdin.write(json.dumps(questions)); process.stdin.close()
+print(json.dumps([json.loads(process.stdout.read()) for process in asking]))
 """
 Question = tuple[str, int, str]
 Asks = Callable[[str, list[Question]], list[Question]]
 
 
 @pytest.fixture(scope="module")
-def answered(host: Host, containers: dict[str, Any]) -> Asks:
-    """Gives those of the questions (address, port, tcp or dns) that somebody answers when a service asks them."""
+def answered(host: Host, containers: dict[str, Any], compose: dict[str, Any], name_servers: list[Question]) -> Asks:
+    """Gives those of the questions (address, port, tcp or dns) that somebody answers when a service asks them.
 
-    def asks(service: str, questions: list[Question]) -> list[Question]:
-        command = "echo %s | nsenter --net --target %s python3 -c %s"
-        output = host.check_output(command, json.dumps(questions), str(containers[service]["State"]["Pid"]), ASK)
-        return [question for question, yes in zip(questions, json.loads(output), strict=True) if yes]
+    All of them were asked at once: what is closed says nothing for seconds.
+    """
+    questions = {
+        service: sorted(
+            {question for _, question in neighbours(containers, service)}
+            | set(droplets(host, containers, compose, service))
+            | (set(CLOSED) | set(name_servers) if service in networks.OUTSIDE else set())
+        )
+        for service in stack.SERVICES
+    }
+    given = {"ask": ASK, "questions": [(str(containers[service]["State"]["Pid"]), questions[service]) for service in questions]}
+    told = json.loads(host.check_output("echo %s | python3 -c %s", json.dumps(given), ASK_ALL))
+    yes = {
+        (service, question)
+        for (service, asked), answers in zip(questions.items(), told, strict=True)
+        for question, answer in zip(asked, answers, strict=True) if answer
+    }  # fmt: skip
+
+    def asks(service: str, wanted: list[Question]) -> list[Question]:
+        assert set(wanted) <= set(questions[service]), "was not asked"
+        return [question for question in wanted if (service, question) in yes]
 
     return asks
 
@@ -61,6 +90,33 @@ def addresses(container: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def neighbours(containers: dict[str, Any], service: str) -> list[tuple[str, Question]]:
+    """``[(network, its question)]``: every other container, at each of its addresses."""
+    return [
+        (name, (address, PORTS[other], "tcp"))
+        for other in stack.SERVICES if other != service
+        for name, address in addresses(containers[other]).items()
+    ]  # fmt: skip
+
+
+def droplets(host: Host, containers: dict[str, Any], compose: dict[str, Any], service: str) -> list[Question]:
+    """The droplet by each of its addresses; the server may ask what is published."""
+    gateways = [n["Gateway"] for n in containers[service]["NetworkSettings"]["Networks"].values() if n["Gateway"]]
+    own = host.check_output("hostname -I").split()
+    published = compose["x-twentyops"]["ports"]
+    ports = sorted({22, 53, 2375, 2376, 5000, *([] if service == "server" else published)})
+    return [(address, port, "tcp") for address in sorted({*gateways, *own}) for port in ports]
+
+
+@pytest.fixture(scope="module")
+def name_servers(host: Host) -> list[Question]:
+    """Those of the droplet that containers ask."""
+    stub = "grep -qs '^nameserver 127.0.0.53' /etc/resolv.conf"
+    file = "/run/systemd/resolve/resolv.conf" if host.run(stub).rc == 0 else "/etc/resolv.conf"
+    servers = [line.split()[1] for line in host.file(file).content_string.splitlines() if line.startswith("nameserver")]
+    return [(address, 53, "dns") for address in servers if not address.startswith("127.") and ":" not in address]
+
+
 @pytest.mark.parametrize("service", stack.SERVICES)
 def test_a_service_is_on_the_networks_of_those_it_talks_to(containers: dict[str, Any], service: str) -> None:
     assert sorted(addresses(containers[service])) == networks.of(service)
@@ -69,11 +125,7 @@ def test_a_service_is_on_the_networks_of_those_it_talks_to(containers: dict[str,
 @pytest.mark.parametrize("service", stack.SERVICES)
 def test_a_service_reaches_those_it_talks_to_and_nobody_else(containers: dict[str, Any], answered: Asks, service: str) -> None:
     own = set(addresses(containers[service]))
-    others = [
-        (name, (address, PORTS[other], "tcp"))
-        for other in stack.SERVICES if other != service
-        for name, address in addresses(containers[other]).items()
-    ]  # fmt: skip
+    others = neighbours(containers, service)
     reached = answered(service, [question for _, question in others])
     assert [(name, question) for name, question in others if question in reached and name not in own] == []
     asked = [pair for pair in networks.PAIRS if pair[0] == service]
@@ -84,16 +136,12 @@ def test_a_service_reaches_those_it_talks_to_and_nobody_else(containers: dict[st
 def test_a_service_reaches_nothing_of_the_droplet(
     host: Host, containers: dict[str, Any], compose: dict[str, Any], answered: Asks, service: str
 ) -> None:
-    gateways = [n["Gateway"] for n in containers[service]["NetworkSettings"]["Networks"].values() if n["Gateway"]]
-    own = host.check_output("hostname -I").split()
-    published = compose["x-twentyops"]["ports"]
-    ports = sorted({22, 53, 2375, 2376, 5000, *([] if service == "server" else published)})
-    assert answered(service, [(address, port, "tcp") for address in {*gateways, *own} for port in ports]) == []
+    assert answered(service, droplets(host, containers, compose, service)) == []
 
 
 @pytest.mark.parametrize("service", networks.OUTSIDE)
 def test_private_addresses_and_the_metadata_service_are_closed(answered: Asks, service: str) -> None:
-    assert answered(service, [(address, port, "tcp") for address in PRIVATE for port in (53, 80, 443)]) == []
+    assert answered(service, CLOSED) == []
 
 
 def test_a_private_address_is_refused_at_once(host: Host, containers: dict[str, Any]) -> None:
@@ -122,12 +170,8 @@ def test_the_server_reaches_its_own_public_address(host: Host, compose: dict[str
 
 
 @pytest.mark.parametrize("service", networks.OUTSIDE)
-def test_name_servers_of_the_droplet_answer(host: Host, answered: Asks, service: str) -> None:
-    stub = "grep -qs '^nameserver 127.0.0.53' /etc/resolv.conf"
-    file = "/run/systemd/resolve/resolv.conf" if host.run(stub).rc == 0 else "/etc/resolv.conf"
-    servers = [line.split()[1] for line in host.file(file).content_string.splitlines() if line.startswith("nameserver")]
-    asked: list[Question] = [(address, 53, "dns") for address in servers if not address.startswith("127.") and ":" not in address]
-    assert answered(service, asked) == asked
+def test_name_servers_of_the_droplet_answer(name_servers: list[Question], answered: Asks, service: str) -> None:
+    assert answered(service, name_servers) == name_servers
 
 
 def test_the_packet_filter_is_there_after_a_reboot_before_docker(host: Host) -> None:
