@@ -35,6 +35,9 @@ PRODUCTION_HOST = "167.99.20.94"
 WEBHOOK_PATH = "/webhooks/clerk"
 HEAP_SHARE = 0.75
 """Node's heap, of what its container may take."""
+SERVER_SEMI_SPACE_MB = 32
+"""Of Node's young objects in the server, beside the heap and up to three times: making a workspace throws so much away that with Node's own
+16 MB the collector took 44 % of the time (docs/bursts.md)."""
 HEAP_AT_START_MB, HEAP_OF_A_TENANT_MB = 320, 31
 """What the server's heap holds before anybody comes, and for each workspace that is used (measured, docs/bursts.md)."""
 PLACEHOLDER = re.compile(

@@ -17,7 +17,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from twentyops import csp, data_model, networks
-from twentyops.settings import HEAP_SHARE, WEBHOOK_PATH, Settings
+from twentyops.settings import HEAP_SHARE, SERVER_SEMI_SPACE_MB, WEBHOOK_PATH, Settings
 
 ROOT = Path(__file__).parent.parent
 PROJECT = "twenty"
@@ -154,7 +154,10 @@ def env_files(settings: Settings, secrets: Mapping[str, str]) -> dict[str, dict[
         # redis-cli takes its password from this variable, and so does the server's start
         "redis": {"REDISCLI_AUTH": secrets["redis_queue_password"]},
         "redis-cache": {"REDISCLI_AUTH": secrets["redis_cache_password"]},
-        "server": twenty | serving | _sign_in(s, secrets) | {"NODE_PORT": "3000", "NODE_OPTIONS": _heap(s.server_memory_mb)},
+        "server": twenty
+        | serving
+        | _sign_in(s, secrets)
+        | {"NODE_PORT": "3000", "NODE_OPTIONS": f"{_heap(s.server_memory_mb)} --max-semi-space-size={SERVER_SEMI_SPACE_MB}"},
         "worker": twenty | serving | {"NODE_OPTIONS": _heap(s.worker_memory_mb)},
         # npx, yarn and tsx write below their home
         "migrate": twenty | {"HOME": "/tmp", "NODE_OPTIONS": _heap(MIGRATE_MEMORY_MB)},  # noqa: S108 - the container's own
