@@ -80,7 +80,7 @@ def test_webhooks_reach_nothing_inside(api: Api, inner: Catcher, outer: Catcher)
         f"{outer.url}/redirect",
         f"{outer.url}/heard",
     ):
-        api.metadata(WEBHOOK, input={"targetUrl": target, "operations": ["company.created"]})
+        api.metadata(WEBHOOK, input={"targetUrl": target, "operations": ["company.created"], "secret": "s"}).ok()
     for number in range(3):
         api.records(COMPANY, name=f"told {number}").ok()
     wait_until(
