@@ -38,3 +38,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--lab", default="", help="rehearsal: name of a lab that is up, used as it is and left up; empty: one of its own"
     )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The last lines of a long run name each failed test in a line of its own: CI keeps only the end of its log."""
+    failed = [report for outcome in ("failed", "error") for report in terminalreporter.getreports(outcome)]
+    if not failed:
+        return
+    terminalreporter.section("failed, each in one line", sep="-")
+    for report in failed:
+        crash = getattr(report.longrepr, "reprcrash", None)
+        reason = (crash.message if crash else str(report.longrepr)).strip().splitlines() or [""]
+        terminalreporter.write_line(f"{report.nodeid} ({report.when}, {report.duration:.0f} s): {reason[0][:200]}")
