@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 
 import pytest
 
@@ -40,9 +41,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
     """The last lines of a long run name each failed test in a line of its own: CI keeps only the end of its log."""
+    yield  # pytest's own summary, with messages of many lines
     failed = [report for outcome in ("failed", "error") for report in terminalreporter.getreports(outcome)]
     if not failed:
         return
