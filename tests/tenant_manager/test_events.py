@@ -95,6 +95,7 @@ def test_unknown_types_are_kept_and_ignored(world: World) -> None:
     answer = httpx.post(manager.url, content=body, headers=world.signed(body, "msg_1"), verify=NO_TLS)
     assert answer.status_code == 202
     assert world.rows("SELECT state, target FROM event") == [{"state": "ignored", "target": None}]
+    assert world.twenty.ended == [], "the beginning of a session ends none"
 
 
 def test_the_same_id_twice_is_one_event(world: World) -> None:
@@ -215,17 +216,6 @@ def test_a_session_that_ends_at_clerk_ends_in_twenty(world: World) -> None:
     world.settle()
     assert sessions[3] not in world.twenty.ended
     assert not [row for row in world.left() if row["state"] == "dead"]
-
-
-def test_the_beginning_of_a_session_is_work_for_nobody(world: World) -> None:
-    world.start()
-    ids = seeded(world)
-    world.settle()
-    world.clerk.mint(user_id=ids[ALICE])
-    wait_until(
-        lambda: len(world.rows("SELECT 1 FROM event WHERE type = 'session.created' AND state = 'ignored'")) == 1, 20, "kept"
-    )
-    assert world.twenty.ended == []
 
 
 def test_whoever_is_banned_or_locked_is_refused_until_it_is_taken_back(world: World) -> None:
