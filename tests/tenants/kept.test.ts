@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-only
-// The cache of schemas, run by Node as it is shipped.
+// What the server keeps for each workspace, run by Node as it is shipped.
 import assert from 'node:assert/strict';
+import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
 
+import { copyOfMaps } from '../../files/twenty/overlay/packages/twenty-server/src/memory/pure/copy-of-maps.ts';
 import { type Entry, Kept, keepsAtMost } from '../../files/twenty/overlay/packages/twenty-server/src/memory/pure/kept.ts';
+import { withOneListener } from '../../files/twenty/overlay/packages/twenty-server/src/memory/pure/one-listener.ts';
+import { supersededKeys } from '../../files/twenty/overlay/packages/twenty-server/src/memory/pure/superseded-keys.ts';
 
 const made = (value: string, log: string[] = []) => async () => {
   log.push(value);
@@ -59,4 +63,38 @@ test('a late failure of an old version does not take the new one away', async ()
 test('a third of the heap holds them, and one always fits', () => {
   assert.equal(keepsAtMost(1008 * 2 ** 20, 9 * 2 ** 20), 37);
   assert.equal(keepsAtMost(2 ** 20, 9 * 2 ** 20), 1);
+});
+
+test('a hundred listeners of an event are one, those of other events are all there', () => {
+  const pool = new EventEmitter();
+  const heard: string[] = [];
+  withOneListener(pool, 'error', (error: Error) => heard.push(error.message));
+  for (let i = 0; i < 100; i += 1) assert.equal(pool.on('error', () => heard.push('another')), pool);
+  pool.on('connect', () => heard.push('connect'));
+  assert.equal(pool.listenerCount('error'), 1);
+  pool.emit('error', new Error('away'));
+  pool.emit('connect');
+  assert.deepEqual(heard, ['away', 'connect']);
+});
+
+test('older versions of a workspace are superseded; other workspaces, newer versions and other keys are not', () => {
+  const one = '3f0cbd55-8a4e-4d0f-9d3f-0a4b8a3a1f01';
+  const two = '3f0cbd55-8a4e-4d0f-9d3f-0a4b8a3a1f02';
+  const keys = [`${one}-2`, `${one}-9`, `${one}-10`, `${one}-11`, `${two}-1`, 'prefix-key-1', `${one}-x`];
+  assert.deepEqual(supersededKeys(keys, `${one}-10`), [`${one}-2`, `${one}-9`]);
+  assert.deepEqual(supersededKeys(keys, 'prefix-key-2'), []);
+});
+
+test('a copy of maps can be changed, and the maps stay as they were', () => {
+  const maps = { byId: { a: { id: 'a' } }, idByUniversalIdentifier: { ua: 'a' }, universalIdentifiersByApplicationId: { app: ['ua'] } };
+  const before = structuredClone(maps);
+  const copy = copyOfMaps<{ id: string }>(maps);
+  assert.deepEqual(copy, maps);
+  assert.equal(copy.byId.a, maps.byId.a, 'entities are shared');
+  copy.byId.b = { id: 'b' };
+  copy.idByUniversalIdentifier.ub = 'b';
+  copy.universalIdentifiersByApplicationId.app?.push('ub');
+  assert.deepEqual(maps, before);
+  const old = { byId: {}, idByUniversalIdentifier: {} } as unknown as typeof maps;
+  assert.deepEqual(copyOfMaps(old).universalIdentifiersByApplicationId, {}, 'a cache of an older release lacks it');
 });
