@@ -24,9 +24,8 @@ PORTS = {
     "redis-cache": 6379,
 }
 ASK = """
-import concurrent.futures, json, socket, sys
-def answered(question):
-    address, port, kind = question
+import concurrent.futures, json, socket, sys, time
+def once(address, port, kind):
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM if kind == "dns" else socket.SOCK_STREAM) as s:
         s.settimeout(3)
         try:
@@ -36,6 +35,12 @@ def answered(question):
             return True
         except OSError:
             return False
+def answered(asked):
+    question, patience = asked
+    deadline = time.monotonic() + patience
+    while not (yes := once(*question)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return yes
 with concurrent.futures.ThreadPoolExecutor(256) as pool:
     print(json.dumps(list(pool.map(answered, json.load(sys.stdin)))))
 """
@@ -58,7 +63,8 @@ Asks = Callable[[str, list[Question]], list[Question]]
 def answered(host: Host, containers: dict[str, Any], compose: dict[str, Any], name_servers: list[Question]) -> Asks:
     """Gives those of the questions (address, port, tcp or dns) that somebody answers when a service asks them.
 
-    All of them were asked at once: what is closed says nothing for seconds.
+    All of them were asked at once: what is closed says nothing for seconds. What must answer is asked again for 20 s: one lost
+    packet on a busy machine is no broken release.
     """
     questions = {
         service: sorted(
@@ -68,7 +74,22 @@ def answered(host: Host, containers: dict[str, Any], compose: dict[str, Any], na
         )
         for service in stack.SERVICES
     }
-    given = {"ask": ASK, "questions": [(str(containers[service]["State"]["Pid"]), questions[service]) for service in questions]}
+    must = {
+        service: {
+            question
+            for name, question in neighbours(containers, service)
+            if name in {networks.pair(*pair).name for pair in networks.PAIRS if pair[0] == service}
+        }
+        | set(name_servers)
+        for service in questions
+    }
+    given = {
+        "ask": ASK,
+        "questions": [
+            (str(containers[service]["State"]["Pid"]), [(question, 20 if question in must[service] else 0) for question in asked])
+            for service, asked in questions.items()
+        ],
+    }
     told = json.loads(host.check_output("echo %s | python3 -c %s", json.dumps(given), ASK_ALL))
     yes = {
         (service, question)
