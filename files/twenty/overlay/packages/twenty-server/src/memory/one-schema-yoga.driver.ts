@@ -13,6 +13,7 @@ import { createYoga, type YogaInitialContext } from 'graphql-yoga';
 import { LRUCache } from 'lru-cache';
 import { isDefined } from 'twenty-shared/utils';
 
+import { documentCache, limitDocuments } from 'src/api-limits/document-limits.plugin';
 import { type Entry, Kept, keepsAtMost } from 'src/memory/pure/kept';
 
 type ServerContext = YogaDriverServerContext<'express'>;
@@ -54,6 +55,9 @@ export class OneSchemaYogaDriver extends YogaDriver<'express'> {
       ...options,
       graphqlEndpoint: options.path,
       logging: false,
+      // first, so that nothing else sees a document that is refused
+      plugins: [limitDocuments(), ...(options.plugins ?? [])],
+      parserAndValidationCache: documentCache(),
       schema: (context) => {
         // without a schema of the workspace's own (/metadata) everybody is answered by the same one
         const { workspace, workspaceMetadataVersion } = conditionalSchema
