@@ -15,6 +15,11 @@ def test_logic() -> None:
     node_suites.run(HERE / "logic.test.ts", at_least=14, timeout=120, resolver=HERE.parent / "signin_server" / "resolve.mjs")
 
 
+def test_the_guard_of_the_event_loop_ends_a_process_that_is_stuck_and_no_other() -> None:
+    """By processes that are really blocked, and really stopped."""
+    node_suites.run(HERE / "guard.test.ts", at_least=4, timeout=120, resolver=HERE.parent / "signin_server" / "resolve.mjs")
+
+
 def test_pure_files_import_nothing_but_node_and_each_other() -> None:
     files = [*SRC.glob("locks/pure/*.ts"), *SRC.glob("liveness/pure/*.ts")]
     assert files

@@ -16,6 +16,7 @@ import { DataSource } from 'typeorm';
 import { RedisClientService } from 'src/engine/core-modules/redis-client/redis-client.service';
 import { PgPoolSharedService } from 'src/engine/twenty-orm/pg-shared-pool/pg-shared-pool.service';
 import { listenForHealth, readLivenessPort } from 'src/liveness/pure/listener';
+import { guardLoop } from 'src/liveness/pure/loop-guard';
 import { Probe } from 'src/liveness/pure/probe';
 import { Watchdog } from 'src/liveness/pure/watchdog';
 
@@ -32,6 +33,7 @@ export class LivenessService
   private readonly logger = new Logger(LivenessService.name);
   private watchdog: Watchdog | undefined;
   private listener: Server | undefined;
+  private stopGuard: (() => void) | undefined;
 
   constructor(
     @InjectDataSource() private readonly dataSource: DataSource,
@@ -43,6 +45,7 @@ export class LivenessService
     if (!PROGRAMS.test(process.argv[1] ?? '')) {
       return;
     }
+    this.stopGuard = guardLoop({ say: (message) => this.logger.error(message) });
     const own = [
       new Probe('database', () => this.dataSource.query('SELECT 1')),
       new Probe('workspaces', () =>
@@ -82,6 +85,7 @@ export class LivenessService
   onModuleDestroy() {
     this.watchdog?.stop();
     this.listener?.close();
+    this.stopGuard?.();
   }
 
   private async askOnFreshConnection() {
