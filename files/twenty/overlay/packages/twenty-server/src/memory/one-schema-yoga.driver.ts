@@ -14,6 +14,7 @@ import { LRUCache } from 'lru-cache';
 import { isDefined } from 'twenty-shared/utils';
 
 import { documentCache, limitDocuments } from 'src/api-limits/document-limits.plugin';
+import { limitRootFields, metadataSlots, recordSlots } from 'src/api-limits/record-slots';
 import { type Entry, Kept, keepsAtMost } from 'src/memory/pure/kept';
 
 type ServerContext = YogaDriverServerContext<'express'>;
@@ -46,9 +47,12 @@ export class OneSchemaYogaDriver extends YogaDriver<'express'> {
           ? await conditionalSchema(context)
           : await conditionalSchema;
 
-      return mergeSchemas({
-        schemas: [options.schema, ofWorkspace].filter(isDefined),
-      });
+      return limitRootFields(
+        mergeSchemas({
+          schemas: [options.schema, ofWorkspace].filter(isDefined),
+        }),
+        conditionalSchema ? recordSlots : metadataSlots,
+      );
     };
 
     const yoga = createYoga<ServerContext>({
