@@ -67,5 +67,5 @@ def test_and_with_one(one: Tenant, case: str) -> None:
 def test_a_document_of_the_usual_size_is_answered(server: Server, one: Tenant) -> None:
     for answer in (server.api().metadata(INTROSPECTION), one.api.metadata(INTROSPECTION), one.api.records(INTROSPECTION)):
         assert len(answer.ok()["__schema"]["types"]) > 10
-    counts = " ".join(f"a{number}: people {{ totalCount }}" for number in range(20))
-    assert one.api.records(f"{{ {counts} }}").ok()["a19"]["totalCount"] >= 0
+    counts = " ".join(f"a{number}: people {{ totalCount }}" for number in range(5))
+    assert one.api.records(f"{{ {counts} }}").ok()["a4"]["totalCount"] >= 0

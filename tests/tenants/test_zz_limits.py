@@ -29,6 +29,19 @@ def test_fragments_that_double_are_refused_at_once(server: Server, one: Tenant, 
     still_serves(server)
 
 
+def test_records_that_point_to_each_other_do_not_fill_the_memory(server: Server, attacker: Tenant) -> None:
+    """200 people of one company, and people > company > people > company > people: 8 million records of 201."""
+    api = server.api(server.session(attacker.workspace, attacker.owner.email).access)
+    company = api.records('mutation { createCompany(data: { name: "Loop" }) { id } }').ok()["createCompany"]["id"]
+    people = [{"name": {"firstName": "P", "lastName": str(number)}, "companyId": company} for number in range(200)]
+    api.records("mutation ($data: [PersonCreateInput!]!) { createPeople(data: $data) { id } }", data=people).ok()
+    inner = "{ edges { node { id company { id people { edges { node { id company { id people { edges { node { id } } } } } } } } } } }"
+    query = f"query ($c: UUID!) {{ people(first: 200, filter: {{ companyId: {{ eq: $c }} }}) {inner} }}"
+    answer = api.records(query, c=company)
+    assert "The answer would have more than 100000 records" in str(answer.errors), str(answer.body)[:300]
+    still_serves(server)
+
+
 def test_many_large_documents_do_not_fill_the_memory(server: Server) -> None:
     """20 documents of 1 MB, each unlike the others, were all kept."""
     for number in range(20):
