@@ -75,7 +75,7 @@ def counts(number: int) -> str:
 
 
 def keep_asking(ask: Callable[[int], httpx.Response], until: float) -> list[httpx.Response]:
-    answers = []
+    answers: list[httpx.Response] = []
     while time.monotonic() < until:
         answers.append(ask(len(answers)))
     return answers
