@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +23,8 @@ BEFORE = "connect, read facts, plan"
 OPERATION = re.compile(r"--> Starting operation: (?:(?P<phase>[^|]+?) \| )?(?P<name>.+?)\s*$")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 SAMPLE_SECONDS = 0.5
+TOLD_WITHIN, ENDS_WITHIN = 5.0, 90.0
+"""Seconds in which pyinfra ends after a Ctrl-C that it got from the terminal, and after SIGINT from here."""
 
 
 @dataclass
@@ -114,12 +118,16 @@ def deploy(lab: Lab, *arguments: str, echo: bool = True, changes: dict[str, str]
         stderr=subprocess.STDOUT, text=True, errors="replace", bufsize=1,
     ) as process:  # fmt: skip
         assert process.stdout is not None  # noqa: S101
-        for line in process.stdout:
-            phases.line(line, time.monotonic())
-            lines.append(line)
-            if echo:
-                sys.stdout.write(line)
-                sys.stdout.flush()
+        try:
+            for line in process.stdout:
+                phases.line(line, time.monotonic())
+                lines.append(line)
+                if echo:
+                    sys.stdout.write(line)
+                    sys.stdout.flush()
+        except BaseException as stopped:
+            _end(process, told=isinstance(stopped, KeyboardInterrupt))
+            raise
     phases.close(time.monotonic())
     report.exit_code, report.seconds = process.returncode, time.monotonic() - began
     report.phases, report.peaks = phases.seconds, memory.bytes
@@ -132,6 +140,21 @@ def deploy(lab: Lab, *arguments: str, echo: bool = True, changes: dict[str, str]
     for machine in lab.machines.values():
         machine.keep_packages()
     return report
+
+
+def _end(process: subprocess.Popen[str], *, told: bool) -> None:
+    """End pyinfra so that it gives its lock back: it does so after one SIGINT. A second one would interrupt that, and SIGTERM would kill it
+    at once. ``told``: a terminal's Ctrl-C has probably reached it already."""
+    try:
+        for seconds, sends in (*(((TOLD_WITHIN, False),) if told else ()), (ENDS_WITHIN, True)):
+            if sends:
+                process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=seconds)
+                return
+    finally:
+        if process.poll() is None:
+            process.kill()
 
 
 def rehearse(lab: Lab, say: Say) -> Report:

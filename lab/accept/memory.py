@@ -82,6 +82,7 @@ class Watch:
         self.samples = 0
         self.gaps = 0
         self._first_restarts: dict[str, int] = {}
+        self._killed_before: dict[str, bool] = {}
         self._done, self._begun = threading.Event(), threading.Event()
         self._process: subprocess.Popen[str] | None = None
         self._thread = threading.Thread(target=self._keep, daemon=True)
@@ -141,11 +142,14 @@ class Watch:
             first = self._first_restarts.setdefault(name, restarts)
             if restarts < first:
                 self._first_restarts[name] = first = 0
+            # Docker forgets that the kernel killed in a container when the container is started again
+            if not self._killed_before.setdefault(name, killed) or not killed:
+                self._killed_before[name] = False
             self.peaks[name] = Memory(
                 peak=max(used, before.peak if before else 0),
                 limit=limit if limit < 1 << 50 else 0,
                 restarts=max(restarts - first, before.restarts if before else 0),
-                oom_killed=killed or bool(before and before.oom_killed),
+                oom_killed=(killed and not self._killed_before[name]) or bool(before and before.oom_killed),
             )
 
     def memory(self, project: str = "twenty") -> dict[str, Memory]:
@@ -155,6 +159,12 @@ class Watch:
             prefix = f"{project}-"
             short = name.removeprefix(prefix).rpartition("-")[0] if name.startswith(prefix) else name
             before = found.get(short or name)
-            if before is None or before.peak < told.peak:  # one-off containers of the same service come and go
-                found[short or name] = told
+            if before is not None:  # one-off containers of the same service come and go
+                told = Memory(
+                    peak=max(before.peak, told.peak),
+                    limit=max(before.limit, told.limit),
+                    restarts=before.restarts + told.restarts,
+                    oom_killed=before.oom_killed or told.oom_killed,
+                )
+            found[short or name] = told
         return found

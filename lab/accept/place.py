@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shlex
+import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -83,6 +84,9 @@ class Deployment:
         self.ssh: tuple[str, ...] = ("ssh", "-F", str(lab.ssh_config), "-o", "BatchMode=yes", lab.droplet.name)
         self._doors: dict[tuple[str, str, int], Door] = {}
         self._bare: dict[str, str] | None = None
+        self._bare_begun = False
+        """Whether a second server may be on the droplet, whole or in part."""
+        self._code = "" if as_it_is else code_hash()
         self._sockets = tempfile.TemporaryDirectory(prefix="accept-")
         if as_it_is:
             self.plan = None
@@ -98,7 +102,7 @@ class Deployment:
                 raise DeployFailed(str(refused)) from None
             except source.SourceError as error:
                 raise DeployFailed(str(error)) from None
-            self.release = f"{self.plan.content_hash[:8]}-{code_hash()[:8]}"
+            self.release = f"{self.plan.content_hash[:8]}-{self._code[:8]}"
 
     # --- what is there --------------------------------------------------------------------------------------------
 
@@ -127,6 +131,12 @@ class Deployment:
 
     def _remember(self, **changes: Any) -> None:
         state.write_private(self._record_file(), json.dumps(self._record() | changes, indent=1) + "\n")
+
+    def edited(self) -> str:
+        """Why what runs, or would be deployed now, is not ``release`` any more; empty where it is."""
+        if self.as_it_is or code_hash() == self._code:
+            return ""
+        return f"the code that deploys was edited after release {self.release} was named: start accept again"
 
     # --- as a suite wants it ----------------------------------------------------------------------------------------
 
@@ -206,6 +216,8 @@ class Deployment:
             clerk.reset()
 
     def _deploy(self, changes: Mapping[str, str]) -> None:
+        if edited := self.edited():
+            raise DeployFailed(edited)
         assert self.plan is not None  # noqa: S101
         for line in kept.restore(self.lab.registry.storage, self.plan.built):
             self.say(line)
@@ -255,7 +267,10 @@ class Deployment:
         return settings.build_contexts(self.lab.images)
 
     def bare(self) -> Mapping[str, str]:
+        if self.as_it_is:
+            raise LabError(f"it starts a second server on the droplet, and the lab of {self.lab.identity.project} is only asked")
         if self._bare is None:
+            self._bare_begun = True
             self.say("starting a second server without Clerk, with a database of its own")
             told = bare.start(self.run, f"{stack.HOME}/current")
             door = self.door(told["redis"], int(told["redis_port"]), bare.PROJECT)
@@ -268,12 +283,19 @@ class Deployment:
 
     def put_away(self) -> None:
         """What one suite alone has needed."""
-        if self._bare is not None:
-            self._bare = None
+        if not self._bare_begun:
+            return
+        self._bare = None
+        try:
             bare.stop(self.run)
+        except (LabError, OSError, subprocess.TimeoutExpired) as error:
+            self.say(f"the second server could not be removed, the next suite tries again: {error}")
+        else:
+            self._bare_begun = False
 
     def close(self) -> None:
-        """Close every way to it; the deployment stays as it is."""
+        """Close every way to it; the deployment stays as it is, a second server goes."""
+        self.put_away()
         for door in self._doors.values():
             door.close()
         self._sockets.cleanup()

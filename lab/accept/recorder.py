@@ -2,7 +2,8 @@
 killed leaves what it had found.
 
 The file is named by ACCEPT_RECORD. Lines: ``{"collected": n}``, ``{"test", "outcome": passed, failed or skipped, "seconds",
-"reason"}``, and at the end of an orderly run ``{"exit": code}``.
+"reason"}``, with ``"collecting": true`` for a file that could not be collected (not counted in n), and at the end of an orderly run
+``{"exit": code}``.
 """
 
 from __future__ import annotations
@@ -30,9 +31,12 @@ class Recorder:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self.write(test=report.nodeid, outcome="failed", seconds=0.0, reason=_last_line(report.longreprtext))
+            self._not_collected(report, "failed", _last_line(report.longreprtext))
         elif report.skipped:
-            self.write(test=report.nodeid, outcome="skipped", seconds=0.0, reason=_why_skipped(report))
+            self._not_collected(report, "skipped", _why_skipped(report))
+
+    def _not_collected(self, report: pytest.CollectReport, outcome: str, reason: str) -> None:
+        self.write(test=report.nodeid, outcome=outcome, seconds=0.0, reason=reason, collecting=True)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self.write(collected=len(session.items))

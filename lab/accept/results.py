@@ -49,6 +49,12 @@ class Result(BaseModel):
     seconds: float = 0.0
     ended: bool = False
     exit_code: int | None = None
+    """What pytest recorded at its end."""
+    process_exit: int | None = None
+    """What its process really ended with."""
+    collected: int | None = None
+    outcomes: int = 0
+    """Collected tests whose outcome was recorded."""
     passed: int = 0
     failed: list[Case] = Field(default_factory=list)
     skipped: list[Case] = Field(default_factory=list)
@@ -56,14 +62,19 @@ class Result(BaseModel):
     notes: list[str] = Field(default_factory=list)
     refused: str = ""
     """Why it could not be asked at all; such a result is not kept."""
+    edited: str = ""
+    """What was edited while it ran: the result is of no release, and is not kept."""
 
     def read(self, lines: Iterable[Mapping[str, Any]]) -> Result:
         """Take over what the recorder wrote."""
         for line in lines:
             if "exit" in line:
                 self.exit_code, self.ended = int(line["exit"]), True
+            if "collected" in line:
+                self.collected = int(line["collected"])
             if "outcome" not in line:
                 continue
+            self.outcomes += not line.get("collecting", False)
             case = Case(test=str(line["test"]), reason=str(line.get("reason", "")))
             if line["outcome"] == "passed":
                 self.passed += 1
@@ -102,7 +113,7 @@ class Shelf:
             found = Result.model_validate_json(self.file(suite).read_text())
         except (FileNotFoundError, ValidationError):
             return None
-        return found if found.ended and found.tests == suite.fingerprint() else None
+        return found if found.ended and not found.edited and found.tests == suite.fingerprint() else None
 
 
 def allowance(suite: Suite, case: Case) -> str:
@@ -119,8 +130,21 @@ def problems(suite: Suite, result: Result | None) -> list[str]:
     found = []
     if not result.ended:
         found.append("was broken off")
-    elif result.exit_code not in (0, 1):
-        found.append(f"pytest ended with {result.exit_code}")
+    else:
+        if result.process_exit not in (None, result.exit_code):
+            found.append(f"pytest's process ended with {result.process_exit}, its record says {result.exit_code}")
+        if result.exit_code not in (0, 1):
+            found.append(f"pytest ended with {result.exit_code}")
+        elif result.exit_code == 1 and not result.failed:
+            found.append("pytest ended with 1, and no failure was recorded")
+        if result.collected is not None and result.collected != result.outcomes:
+            found.append(f"{result.collected - result.outcomes} of {result.collected} collected tests have no outcome")
+    if result.edited:
+        found.append(result.edited)
+    if not suite.deploys:
+        for name, told in sorted(result.memory.items()):
+            found += [f"the kernel killed in {name} for memory"] if told.oom_killed else []
+            found += [f"{name} was restarted {told.restarts}x"] if told.restarts else []
     if result.failed:
         found.append(f"{len(result.failed)} failed")
     if refused := [case for case in result.skipped if not allowance(suite, case)]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import signal
@@ -37,6 +38,7 @@ class Wanted(Place, Protocol):
 
     def have(self, suite: Suite) -> list[str]: ...
     def used(self) -> None: ...
+    def edited(self) -> str: ...
     def put_away(self) -> None: ...
 
 
@@ -68,13 +70,22 @@ def command(suite: Suite, place: Place) -> list[str]:
 def ask(suite: Suite, place: Wanted, shelf: Shelf, say: Say, watch: Callable[[], AbstractContextManager[Watch]]) -> Result:
     """Ask one suite and keep its result, whatever becomes of it. Raises Interrupted where a person ends it, DeployFailed where
     there is nothing to ask."""
+    try:
+        return _ask(suite, place, shelf, say, watch)
+    finally:
+        place.put_away()
+
+
+def _ask(suite: Suite, place: Wanted, shelf: Shelf, say: Say, watch: Callable[[], AbstractContextManager[Watch]]) -> Result:
     result = Result(
         suite=suite.name, release=shelf.release, tests=suite.fingerprint(), sizes=dict(suite.sizes),
         began_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     )  # fmt: skip
     record, log = shelf.file(suite, "jsonl"), shelf.file(suite, "log")
     record.parent.mkdir(parents=True, exist_ok=True)
-    record.unlink(missing_ok=True)
+    for file in (record, log):
+        file.unlink(missing_ok=True)
+        file.touch(mode=0o600)  # pytest's output may show what a server told
     if absent := [test for test in suite.tests if not (PROJECT / test.partition("::")[0]).exists()]:
         result.refused = f"{', '.join(absent)} is not in this checkout"
         return result
@@ -93,7 +104,7 @@ def ask(suite: Suite, place: Wanted, shelf: Shelf, say: Say, watch: Callable[[],
     try:
         with watch() as seen:
             try:
-                _stream(argv, environ, log)
+                result.process_exit = _stream(argv, environ, log)
             except (KeyboardInterrupt, Interrupted):
                 broken_off = True
         result.memory = seen.memory()
@@ -104,15 +115,18 @@ def ask(suite: Suite, place: Wanted, shelf: Shelf, say: Say, watch: Callable[[],
         result.read(results.recorded(record))
         if broken_off:
             result.ended = False
+        result.edited = place.edited()
+        if not result.edited and suite.fingerprint() != result.tests:
+            result.edited = "its tests were edited while it ran"
         shelf.save(suite, result)
-        place.put_away()
     if broken_off:
         raise Interrupted
     return result
 
 
-def _stream(argv: Sequence[str], environ: dict[str, str], log: Path) -> None:
-    """Run a command to its end, its output shown and kept; interrupted, the command gets time to tidy up."""
+def _stream(argv: Sequence[str], environ: dict[str, str], log: Path) -> int:
+    """Run a command to its end, its output shown and kept, and give its exit code. Interrupted, the command gets time to tidy up, unless
+    it is interrupted again. Processes that it started in its own process group end with it."""
     with log.open("w") as sink, subprocess.Popen(
         argv, cwd=PROJECT, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         errors="replace", bufsize=1, start_new_session=True,
@@ -124,13 +138,15 @@ def _stream(argv: Sequence[str], environ: dict[str, str], log: Path) -> None:
                 sink.flush()
                 sys.stdout.write(line)
                 sys.stdout.flush()
+            return process.wait()
         except (KeyboardInterrupt, Interrupted):
             process.send_signal(signal.SIGINT)
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.communicate(timeout=ENDS_WITHIN)
-            except subprocess.TimeoutExpired:
-                process.kill()
             raise
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def accept(
@@ -167,6 +183,13 @@ def _as_interruption(_signum: int, _frame: FrameType | None) -> None:
     raise Interrupted
 
 
+def catch_signals() -> None:
+    """End in order after SIGTERM and after a closed terminal (SIGHUP), unless the caller ignores that (nohup)."""
+    signal.signal(signal.SIGTERM, _as_interruption)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _as_interruption)
+
+
 def main(name: str, suites: list[str], say: Say, *, again: bool = False) -> int:
     """Take the lab that is up, or bring it up, and ask. With LAB_PROJECT the lab of another checkout is asked as it is."""
     try:
@@ -175,7 +198,7 @@ def main(name: str, suites: list[str], say: Say, *, again: bool = False) -> int:
         raise LabError(str(error.args[0])) from None
     other = os.environ.get(OTHER_PROJECT, "")
     as_it_is = bool(other) and Path(other).resolve() != PROJECT
-    signal.signal(signal.SIGTERM, _as_interruption)
+    catch_signals()
     if as_it_is:
         lab = Lab.open(name, say)
     else:

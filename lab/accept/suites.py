@@ -86,9 +86,9 @@ class Suite:
     left_out: tuple[str, ...] = ()
 
     def fingerprint(self) -> str:
-        """16 hex digits over its tests' files and what they share: a changed test is asked again."""
+        """16 hex digits over its tests' files and all that they may import or are described by: a changed test is asked again."""
         digest = hashlib.sha256(repr([sorted(self.sizes.items()), self.fresh, self.left_out]).encode())
-        for path in sorted({file for test in self.tests for file in _files(test)}):
+        for path in sorted({*(file for test in self.tests for file in _files(test)), *_shared()}):
             digest.update(f"{path.relative_to(PROJECT)}\0".encode() + path.read_bytes() + b"\0")
         return digest.hexdigest()[:16]
 
@@ -97,11 +97,17 @@ def _files(test: str) -> list[Path]:
     """A test file with what lies beside it, or all of a directory."""
     path = PROJECT / test.partition("::")[0]
     folder = path if path.is_dir() else path.parent
-    shared = [PROJECT / "tests/conftest.py", PROJECT / "tests/contract/api.py", PROJECT / "tests/model_records.py"]
-    found = [file for file in folder.rglob("*") if file.suffix in {".py", ".js", ".ts", ".json", ".yaml"}]
-    if path.is_file():
-        found = [file for file in found if file == path or not file.name.startswith("test_")]
-    return [file for file in found + shared if file.is_file() and "__pycache__" not in file.parts]
+    found = _code(folder, {".py", ".js", ".ts", ".json", ".yaml"})
+    return [file for file in found if path.is_dir() or file == path or not file.name.startswith("test_")]
+
+
+def _shared() -> list[Path]:
+    """What suites import from each other and from the lab. All of it: no list of imports is kept true by hand."""
+    return [*_code(PROJECT / "tests", {".py", ".ts"}), *_code(PROJECT / "lab", {".py"})]
+
+
+def _code(folder: Path, suffixes: set[str]) -> list[Path]:
+    return [f for f in folder.rglob("*") if f.suffix in suffixes and f.is_file() and "__pycache__" not in f.parts]
 
 
 def _shell(place: Place, command: str) -> str:
@@ -125,6 +131,11 @@ def _as_people(place: Place) -> list[str]:
 def _attackers_server(values: Mapping[str, str], gateway: str) -> dict[str, str]:
     """tests/tenants plays a server on the internet, on any port of this machine: the deployment may ask it."""
     return {"TENANT_EGRESS_ALLOW": ",".join(filter(None, (values.get("TENANT_EGRESS_ALLOW"), gateway)))}
+
+
+def _few_places(_values: Mapping[str, str], _gateway: str) -> dict[str, str]:
+    """tests/burst needs 12 places beside its own tenant, and fills all that are left: 13 take about 4 minutes, the default 19 more."""
+    return {"MAX_TENANTS": "14"}
 
 
 def _browser(place: Place) -> list[str]:
@@ -239,6 +250,7 @@ SUITES = (
         ("tests/burst",),
         _both,
         _clerk_variables,
+        settings=_few_places,
         fresh=True,
         deploys=True,
         allowed=(

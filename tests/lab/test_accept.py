@@ -21,6 +21,7 @@ import httpx
 import pytest
 import yaml
 
+from lab import rehearse
 from lab.accept import bare, kept, place, recorder, results, run, upstream
 from lab.accept.door import Door
 from lab.accept.memory import WATCH, Watch
@@ -79,6 +80,7 @@ class FakePlace:
         self.had: list[str] = []
         self.trouble: dict[str, Exception] = {}
         self.away = 0
+        self.edit = ""
 
     def door(self, service: str, port: int, project: str = "twenty") -> str:
         return f"{service}.{project}.test:{port}"
@@ -109,6 +111,9 @@ class FakePlace:
 
     def used(self) -> None:
         pass
+
+    def edited(self) -> str:
+        return self.edit
 
     def put_away(self) -> None:
         self.away += 1
@@ -719,6 +724,283 @@ def test_long_lists_of_failures_end_with_their_number() -> None:
     many = [Case(test=f"test_{n}", reason="no") for n in range(results.MANY + 5)]
     told = results.table([(suite, result(failed=many, exit_code=1))])
     assert "  failed: and 5 more, see the log" in told
+
+
+# --- what must not look like a pass ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (dict(exit_code=1), "pytest ended with 1, and no failure was recorded"),
+        (dict(process_exit=139), "pytest's process ended with 139, its record says 0"),
+        (dict(collected=3, outcomes=1), "2 of 3 collected tests have no outcome"),
+        (dict(memory={"server": Memory(peak=1, oom_killed=True)}), "the kernel killed in server for memory"),
+        (dict(memory={"worker": Memory(peak=1, restarts=2)}), "worker was restarted 2x"),
+        (dict(edited="the code that deploys was edited while it ran"), "the code that deploys was edited while it ran"),
+    ],
+)
+def test_a_run_that_contradicts_itself_or_lost_a_container_is_not_ok(found: dict[str, Any], why: str) -> None:
+    suite = Suite("s", "about", ("tests/smoke",))
+    assert results.problems(suite, result()) == []
+    assert results.problems(suite, result(**found)) == [why]
+
+
+def test_a_suite_that_changes_the_deployment_may_restart_containers() -> None:
+    suite = Suite("s", "about", ("tests/burst",), deploys=True)
+    assert results.problems(suite, result(memory={"server": Memory(peak=1, restarts=1, oom_killed=True)})) == []
+
+
+def test_collected_tests_are_compared_without_files_that_could_not_be_collected() -> None:
+    lines = [
+        {"test": "tests/a.py", "outcome": "failed", "reason": "no module", "collecting": True},
+        {"collected": 2},
+        {"test": "tests/b.py::test_one", "outcome": "passed"},
+        {"test": "tests/b.py::test_two", "outcome": "skipped"},
+        {"exit": 1},
+    ]
+    found = Result(suite="s", release="r", tests="t").read(lines)
+    assert (found.collected, found.outcomes, len(found.failed)) == (2, 2, 1)
+
+
+def test_a_pytest_that_dies_after_its_record_is_not_ok(house: House, capfd: pytest.CaptureFixture[str]) -> None:
+    """A crash while Python ends: the record is whole by then."""
+    crash = "import atexit\npassed('test_one'); atexit.register(os._exit, 7)"
+    assert house.accept(house.suite("crash", crash)) == 1
+    assert "pytest's process ended with 7, its record says 0" in capfd.readouterr().out
+
+
+def test_a_kill_before_the_watch_is_none_of_the_suites() -> None:
+    watch = no_watch()
+    watch._take({"twenty-server-1": (1, 2, 3, True), "twenty-worker-1": (1, 2, 0, False)})
+    watch._take({"twenty-server-1": (1, 2, 3, True), "twenty-worker-1": (1, 2, 0, True)})
+    assert {name: told.oom_killed for name, told in watch.memory().items()} == {"server": False, "worker": True}
+
+
+def test_containers_of_one_service_are_counted_together() -> None:
+    watch = no_watch()
+    watch._take({"twenty-server-1": (9, 9, 0, False), "twenty-server-2": (1, 9, 0, False)})
+    watch._take({"twenty-server-1": (9, 9, 0, False), "twenty-server-2": (1, 9, 2, True)})
+    assert watch.memory() == {"server": Memory(peak=9, limit=9, restarts=2, oom_killed=True)}
+
+
+@pytest.mark.parametrize("file", ["tests/tenants/conftest.py", "lab/clerk/app.py", "tests/clerk/pure.ts", "lab/accept/suites.py"])
+def test_what_a_suite_imports_from_elsewhere_belongs_to_its_tests(house: House, tmp_path: Path, file: str) -> None:
+    suite = house.suite("one", PASSING)
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text("1")
+    before = suite.fingerprint()
+    (tmp_path / file).write_text("2")
+    assert suite.fingerprint() != before
+
+
+def test_an_edit_while_a_suite_runs_is_not_kept_under_the_old_release(house: House, capfd: pytest.CaptureFixture[str]) -> None:
+    one = house.suite("one", PASSING)
+    house.place.edit = "the code that deploys was edited while it ran"
+    assert house.accept(one) == 1
+    assert "the code that deploys was edited while it ran" in capfd.readouterr().out
+    house.place.edit = ""
+    assert house.accept(one) == 0
+    assert house.place.had == ["one"], "the first result was not kept"
+    itself = house.suite("itself", f"{PASSING}; pathlib.Path(sys.argv[1]).open('a').write('# edited')")
+    assert house.accept(itself) == 1
+    assert "its tests were edited while it ran" in capfd.readouterr().out
+
+
+def test_no_deploy_of_an_edited_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = deployment(monkeypatch, code="a" * 64)
+    monkeypatch.setattr(place, "code_hash", lambda: "b" * 64)
+    assert "edited" in there.edited()
+    with pytest.raises(place.DeployFailed, match="edited"):
+        there._deploy({})
+
+
+def deployment(monkeypatch: pytest.MonkeyPatch, *, code: str = "", as_it_is: bool = False) -> place.Deployment:
+    """A deployment of which only a part is there; no lab."""
+    made = object.__new__(place.Deployment)
+    made.as_it_is, made.say, made.plan, made.release = as_it_is, quiet, None, "r"
+    made._code, made._bare, made._bare_begun, made._doors = code, None, False, {}
+    made._sockets = place.tempfile.TemporaryDirectory(prefix="accept-test-")
+    monkeypatch.setattr(made, "run", lambda *_, **__: "", raising=False)
+    monkeypatch.setattr(made, "lab", type("Lab", (), {"identity": Identity("nothing", Path("/tmp"))})(), raising=False)  # noqa: S108
+    return made
+
+
+def test_a_second_server_that_began_is_removed_whatever_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped: list[str] = []
+
+    def fails(*_: object) -> dict[str, str]:
+        raise LabError("no migration")
+
+    monkeypatch.setattr(bare, "start", fails)
+    monkeypatch.setattr(bare, "stop", lambda _run: stopped.append("stopped"))
+    for end in ("put_away", "close"):
+        there = deployment(monkeypatch)
+        with pytest.raises(LabError, match="no migration"):
+            there.bare()
+        getattr(there, end)()
+        getattr(there, end)()
+        assert stopped == ["stopped"], end
+        stopped.clear()
+
+
+def test_no_second_server_in_the_lab_of_another_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bare, "start", lambda *_: pytest.fail("it was started"))
+    there = deployment(monkeypatch, as_it_is=True)
+    with pytest.raises(LabError, match="second server"):
+        there.bare()
+    there.close()
+
+
+def test_what_a_suite_needed_is_put_away_although_its_options_fail(house: House) -> None:
+    def options(_place: Any) -> list[str]:
+        raise LabError("no second server")
+
+    assert house.accept(house.suite("one", PASSING, options=options)) == 1
+    assert house.place.away == 1
+
+
+# --- nothing is left running ------------------------------------------------------------------------------------------
+
+STUBBORN = """
+import os, pathlib, signal, subprocess, sys, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+child = subprocess.Popen(["sleep", "600"])
+here = pathlib.Path(sys.argv[1])
+here.with_suffix(".new").write_text(f"{os.getpid()} {child.pid}")
+here.with_suffix(".new").rename(here)
+if "end" in sys.argv: sys.exit(3)
+print("line", flush=True)
+time.sleep(600)
+"""
+
+
+def running(pid: int) -> bool:
+    from lab import process
+
+    return process.alive(pid)
+
+
+def stubborn(tmp_path: Path, *words: str) -> tuple[list[str], Path]:
+    script, pids = tmp_path / "stubborn.py", tmp_path / "pids"
+    script.write_text(STUBBORN)
+    return [sys.executable, "-I", "-S", str(script), str(pids), *words], pids
+
+
+def interrupted(pids: Path, signals: list[signal.Signals]) -> threading.Thread:
+    def act() -> None:
+        wait_until(pids.exists, 60, "it did not start")
+        for number in signals:
+            time.sleep(0.5)
+            os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGHUP], [signal.SIGINT], [signal.SIGINT, signal.SIGINT]])
+def test_an_interrupted_suite_leaves_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signals: list[signal.Signals]
+) -> None:
+    """pytest does not end by itself, and has a child of its own; a second Ctrl-C waits for nobody."""
+    monkeypatch.setattr(run, "ENDS_WITHIN", 1.0 if len(signals) == 1 else 60.0)
+    argv, pids = stubborn(tmp_path)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    run.catch_signals()
+    thread = interrupted(pids, signals)
+    began = time.monotonic()
+    try:
+        with pytest.raises((KeyboardInterrupt, run.Interrupted)):
+            run._stream(argv, dict(os.environ), tmp_path / "log")
+    finally:
+        thread.join()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert time.monotonic() - began < 30
+    wait_until(lambda: not any(running(int(pid)) for pid in pids.read_text().split()), 10, "a process is left")
+
+
+def test_a_suite_that_ends_takes_its_children_along_and_its_exit_code_is_told(tmp_path: Path) -> None:
+    argv, pids = stubborn(tmp_path, "end")
+    argv = ["sh", "-c", f'"$@" > /dev/null 2>&1', "sh", *argv]  # the child holds no pipe of ours
+    assert run._stream(argv, dict(os.environ), tmp_path / "log") == 3
+    wait_until(lambda: not any(running(int(pid)) for pid in pids.read_text().split()), 10, "a process is left")
+
+
+def test_who_ignores_a_closed_terminal_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
+        run.catch_signals()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) is run._as_interruption
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_logs_and_records_are_for_their_owner_alone(house: House) -> None:
+    one = house.suite("one", PASSING)
+    shelf = house.place.directory / "r1"
+    shelf.mkdir(parents=True)
+    (shelf / "one.log").touch(mode=0o644)
+    assert house.accept(one) == 0
+    assert {file.name: file.stat().st_mode & 0o777 for file in shelf.iterdir()} == dict.fromkeys(
+        ("one.json", "one.jsonl", "one.log"), 0o600
+    )
+
+
+PYINFRA = """#!{python}
+import os, pathlib, signal, sys, time
+here = pathlib.Path(__file__)
+def give_back(*_):
+    os.write(1, b"--> Disconnecting from hosts...")
+    time.sleep(0.5)
+    here.with_name("lock").unlink()
+    sys.exit(0)
+signal.signal(signal.SIGINT, give_back)
+here.with_name("lock").touch()
+print("--> Starting operation: Lock | Take", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("stopped", [run.Interrupted, KeyboardInterrupt])
+def test_a_deploy_that_is_stopped_gives_its_lock_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: type[BaseException]
+) -> None:
+    """pyinfra gives the lock back after SIGINT; SIGTERM would kill it at once. A terminal's Ctrl-C reaches it without us."""
+    pyinfra = tmp_path / "pyinfra"
+    pyinfra.write_text(PYINFRA.replace("{python}", f"{sys.executable} -IS"))
+    pyinfra.chmod(0o755)
+    monkeypatch.setattr(rehearse.settings, "write", lambda _lab, **_changes: tmp_path / "settings")
+    monkeypatch.setattr(rehearse, "TOLD_WITHIN", 0.2)
+
+    def line(_self: object, _text: str, _now: float) -> None:
+        assert (tmp_path / "lock").exists()
+        raise stopped
+
+    monkeypatch.setattr(rehearse.Phases, "line", line)
+    python = sys.executable
+    try:
+        sys.executable = str(tmp_path / "python")
+        with pytest.raises(stopped):
+            rehearse.deploy(type("NoLab", (), {"machines": {}})())  # type: ignore[arg-type]
+    finally:
+        sys.executable = python
+    assert not (tmp_path / "lock").exists()
+
+
+# --- burst ------------------------------------------------------------------------------------------------------------
+
+
+def test_burst_has_room_for_twelve_and_few_enough_places_to_fill_them_all() -> None:
+    """tests/burst/test_lab.py needs 12 places beside its own tenant, and fills every place that is left only up to 14."""
+    (burst,) = by_name(["burst"])
+    places = int(burst.settings({}, "10.77.9.1")["MAX_TENANTS"])
+    assert 12 <= places - 1 <= 14
 
 
 Anything = Callable[..., Any]
