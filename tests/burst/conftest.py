@@ -79,7 +79,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     url, secret = request.config.getoption("--twenty-url"), request.config.getoption("--internal-secret")
     if not url or not secret:
         pytest.skip(
-            "asks a running, patched Twenty: pytest tests/burst --twenty-url URL --internal-secret SECRET --clerk-admin …"
+            "asks a running, patched Twenty: pytest tests/burst --twenty-url URL --internal-secret SECRET --clerk URL/_admin"
         )
     internal = request.config.getoption("--internal-url") or url
     headers = {"Authorization": f"Bearer {secret}"}
