@@ -170,39 +170,41 @@ def _blank_is_none(value: Any) -> Any:
 class EgressTarget:
     """Addresses that containers may reach although they are private; ``port`` of TCP, 0: any."""
 
-    network: ipaddress.IPv4Network | ipaddress.IPv6Network
+    network: ipaddress.IPv4Network
     port: int
 
+    def __str__(self) -> str:
+        return f"{self.network}:{self.port}" if self.port else str(self.network)
 
-NEVER_ALLOWED = [
-    ipaddress.ip_network(text)
-    for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "fe80::/10", "ff00::/8", "::/127")
-]
+
+NO_IPV6 = "containers have no IPv6 but on the proxy's network, so server, worker and tenant manager cannot reach it"
+NEVER_ALLOWED = [ipaddress.IPv4Network(text) for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")]
 """The machine itself, link-local addresses (a cloud's metadata service) and multicast: no relay lives there."""
 
 
 def egress_target(text: str) -> EgressTarget:
-    """``10.0.0.5:587``, ``10.0.0.0/24``, ``[fd00::5]:443``. ``ValueError`` where it is none, or too much."""
-    match = re.fullmatch(
-        r"\[(?P<v6>[0-9A-Fa-f:.]+(?:/\d+)?)\](?::(?P<port6>\d+))?|(?P<v4>[\d.]+(?:/\d+)?)(?::(?P<port4>\d+))?", text
-    )
+    """``10.0.0.5:587``, ``10.0.0.0/24``. ``ValueError`` where it is none, or too much."""
+    if text.count(":") > 1:
+        raise ValueError(f"{text}: {NO_IPV6}; give the IPv4 address")
+    address, _, port = text.partition(":")
     try:
-        network = ipaddress.ip_network(match["v6"] or match["v4"]) if match else ipaddress.ip_network(text)
+        network = ipaddress.IPv4Network(address)
+        if ":" in text and not re.fullmatch(r"[0-9]+", port):
+            raise ValueError("the port is missing")
     except ValueError as error:
-        raise ValueError(f"{text}: {error}; write 10.0.0.5:587, 10.0.0.0/24 or [fd00::5]:443, with commas between") from error
-    port = (match["port6"] or match["port4"]) if match else None
-    if port is not None and not 1 <= int(port) <= 65535:
+        raise ValueError(f"{text}: {error}; write 10.0.0.5:587 or 10.0.0.0/24, with commas between") from error
+    if port and not 1 <= int(port) <= 65535:
         raise ValueError(f"{text}: ports are 1 to 65535")
-    if network.prefixlen < (8 if network.version == 4 else 16):
-        raise ValueError(f"{text} is no named address: give the relay's own, or at most a network of /8 (IPv6: /16)")
-    if any(network.version == never.version and network.overlaps(never) for never in NEVER_ALLOWED):
+    if network.prefixlen < 8:
+        raise ValueError(f"{text} is no named address: give the relay's own, or at most a network of /8")
+    if any(network.overlaps(never) for never in NEVER_ALLOWED):
         raise ValueError(f"{text} takes in the machine itself, link-local addresses or multicast, which stay closed")
     return EgressTarget(network, int(port or 0))
 
 
 def _targets(value: str) -> tuple[EgressTarget, ...]:
     found = {egress_target(text) for text in value.replace(",", " ").split()}
-    return tuple(sorted(found, key=lambda t: (t.network.version, str(t.network), t.port)))
+    return tuple(sorted(found, key=lambda t: (str(t.network), t.port)))
 
 
 def _egress_targets(value: str) -> str:
@@ -294,7 +296,7 @@ class Settings(BaseSettings):
     # -- address -------------------------------------------------------------------------------------------------------
     server_url: str = Field(
         "",
-        description="Public origin that people open; empty: http://<DROPLET_HOST>. With a domain and https Caddy gets the certificate.",
+        description="Public origin that people open; empty: http://<DROPLET_HOST>. With a domain and https Caddy gets the certificate; https has no port but 443.",
     )
 
     # -- Clerk ---------------------------------------------------------------------------------------------------------
@@ -342,11 +344,11 @@ class Settings(BaseSettings):
 
     egress_allow: Annotated[str, AfterValidator(_egress_targets)] = Field(
         "",
-        description="Private addresses that server, worker and tenant manager may reach, with commas: an SMTP relay 10.0.0.5:587, S3 in a VPC 10.0.8.0/24:443. Everything else that is private is closed to them.",
+        description="Private addresses that server, worker and tenant manager may reach, with commas: an SMTP relay 10.0.0.5:587, S3 in a VPC 10.0.8.0/24:443. IPv4 only: containers have no IPv6. Everything else that is private is closed to them.",
     )
     tenant_egress_allow: Annotated[str, AfterValidator(_egress_targets)] = Field(
         "",
-        description="As EGRESS_ALLOW, but for what tenants choose: webhooks, HTTP steps of workflows, mail servers. Every tenant may then call these addresses.",
+        description="As EGRESS_ALLOW, but for what tenants choose: webhooks, HTTP steps of workflows, mail servers. Every tenant may then call these addresses. An entry with a port must not overlap an entry of EGRESS_ALLOW with another port: the server does not compare ports.",
     )
 
     # -- size ----------------------------------------------------------------------------------------------------------
@@ -491,6 +493,10 @@ def _inconsistencies(s: Settings, refused: set[str]) -> list[Problem]:
             )
         if bare_address and url.scheme == "https":
             found.append(Problem("SERVER_URL", "https needs a domain name; use http on a bare address"))
+        elif url.scheme == "https" and url.port not in (None, 443):
+            found.append(
+                Problem("SERVER_URL", f"port {url.port} is not published: with https only 80 and 443 are; leave the port out")
+            )
         if s.next_public_clerk_publishable_key.startswith("pk_live_") and (url.scheme != "https" or bare_address):
             found.append(
                 Problem(
@@ -546,15 +552,33 @@ def _inconsistencies(s: Settings, refused: set[str]) -> list[Problem]:
         ("EMAIL_SMTP_HOST", s.email_smtp_host if s.email_driver == "smtp" else "", s.email_smtp_port),
         ("STORAGE_S3_ENDPOINT", *_endpoint(s.storage_s3_endpoint if s.storage_type == "s3" else "")),
     ):
-        if host and _is_private(host) and not _reached(s, host, port) and "EGRESS_ALLOW" not in refused:
-            entry = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if ":" in host:
+            found.append(Problem(name, f"{host}: {NO_IPV6}; give a name or an IPv4 address"))
+        elif host and _is_private(host) and not _reached(s, host, port) and "EGRESS_ALLOW" not in refused:
             found.append(
-                Problem(name, f"{host} is a private address, which containers may not reach: add {entry} to EGRESS_ALLOW")
+                Problem(name, f"{host} is a private address, which containers may not reach: add {host}:{port} to EGRESS_ALLOW")
             )
+    found += _widened(s)
     values = [v for v in (s.registry_password, s.clerk_secret_key, s.clerk_webhook_secret) if v]
     if len({v.get_secret_value() for v in values}) < len(values):
         found.append(Problem("CLERK_SECRET_KEY", "two secrets have the same value; each must be its own"))
     return found
+
+
+def _widened(s: Settings) -> list[Problem]:
+    """Entries of TENANT_EGRESS_ALLOW whose port does not bind: the server compares addresses only, and the packet filter also opens the
+    ports that EGRESS_ALLOW names."""
+    tenants = s.tenant_egress_allowed
+    for entry in tenants:
+        for other in _targets(s.egress_allow):
+            if not entry.network.overlaps(other.network):
+                continue
+            both = max(entry.network, other.network, key=lambda network: network.prefixlen)
+            if not any(both.subnet_of(target.network) and target.port in (0, other.port) for target in tenants):
+                port = f"port {other.port}" if other.port else "every port"
+                text = f"{entry} overlaps {other} of EGRESS_ALLOW, so tenants could reach {port} of {both} too: give addresses that do not overlap, or leave the port of {entry} out to allow that"
+                return [Problem("TENANT_EGRESS_ALLOW", text)]
+    return []
 
 
 def _is_address(host: str) -> bool:
