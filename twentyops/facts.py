@@ -198,6 +198,11 @@ class DataModelState(FactBase[dict[str, Any]]):
         return state
 
 
+def mark_query(database: str) -> str:
+    """SQL that tells the image which a database was last migrated with. Pure."""
+    return f"select shobj_description(oid, 'pg_database') from pg_database where datname = '{database}'"
+
+
 class DatabaseMark(FactBase[str]):
     """The image that Twenty's migrations last ran with: a comment on the database, so that it goes where the data goes."""
 
@@ -207,12 +212,11 @@ class DatabaseMark(FactBase[str]):
         return "docker"
 
     def command(self, container: str, database: str) -> StringCommand:
-        query = f"select shobj_description(oid, 'pg_database') from pg_database where datname = '{database}'"
         return StringCommand(
             "docker exec",
             QuoteString(container),
             "psql -U postgres -d postgres -tAc",
-            QuoteString(query),
+            QuoteString(mark_query(database)),
             "2> /dev/null || true",
         )
 

@@ -25,7 +25,7 @@ from pyinfra.facts.apt import noninteractive_apt
 from twentyops import distributions, facts, firewall
 from twentyops.errors import NotYetKnown
 from twentyops.release import Manifest
-from twentyops.stack import HOME, SERVICES
+from twentyops.stack import DATABASES, HOME, PROJECT, SERVICES
 
 Commands = Generator[PyinfraCommand, None, None]
 
@@ -253,6 +253,12 @@ def postgres_database(container: str, database: str, password: Callable[[], str]
     yield StringCommand("docker exec --interactive", QuoteString(container), psql, _stdin=sql)
 
 
+MIGRATION_FAILED = (
+    "The database was not marked as migrated. Server, worker, tenant manager and proxy were not touched; Postgres and both Redis were "
+    "replaced before, if their part of the release differs."
+)
+
+
 def telling(log: str) -> list[str]:
     """Lines of a log that say what went wrong: the first ten that speak of it, and the last twelve. Pure."""
     lines = log.splitlines()
@@ -296,7 +302,7 @@ def database_migrations(
             remote(f"docker rm --force {name} > /dev/null 2>&1 || true")
             _, text = remote(f"tail -n 400 {log}")
             lines = "\n".join(f"    {line}" for line in [*telling(text), *output.splitlines()[-1:]])
-            return f"The migrations of database {database} failed:\n{lines}\nIt was not marked; running services were not touched. Whole log: {log}"
+            return f"The migrations of database {database} failed:\n{lines}\n{MIGRATION_FAILED} Whole log: {log}\nNext: docs/runbook/migration-failed.md"
         mark = f"comment on database {database} is '{image()}'"
         succeeded, output = remote(
             f"docker exec {postgres} psql -U postgres -d postgres -v ON_ERROR_STOP=1 -qc {shlex.quote(mark)}"
@@ -352,7 +358,7 @@ def compose_services(
 def _up(directory: str, services: list[str], timeout: int) -> str:
     """Shell command: bring services up and wait until Docker calls each of them healthy.
 
-    Ends early where a container keeps dying; ``compose up --wait`` would sit out the whole time, and fails for a service
+    Ends early where a container restarts again and again (three times since this command began; Docker counts from the container's making); ``compose up --wait`` would sit out the whole time, and fails for a service
     that has no health check.
     """
     compose = f"docker compose --file {shlex.quote(f'{directory}/compose.yaml')}"
@@ -360,13 +366,16 @@ def _up(directory: str, services: list[str], timeout: int) -> str:
     # a run that was killed may have left its own at work on the host: two at once would take each other's containers away
     alone = f"flock --timeout {timeout} --conflict-exit-code 75 /run/lock/twentyops-compose"
     return (
+        f"before=$(docker inspect --format '{{{{.Id}}}} {{{{.RestartCount}}}}' $({compose} ps --all --quiet {names}) 2> /dev/null | tr '\\n' ' '); "
         f"{alone} {compose} up --detach --no-deps --quiet-pull {names} 2>&1 || exit 1; "
         f"end=$(($(date +%s) + {timeout})); "
         f"while :; do "
         f"  states=$(docker inspect --format '{{{{.State.Status}}}} {{{{if .State.Health}}}}{{{{.State.Health.Status}}}}{{{{end}}}} "
-        f"{{{{.RestartCount}}}}' $({compose} ps --all --quiet {names})) || states=''; "
+        f"{{{{.RestartCount}}}} {{{{.Id}}}}' $({compose} ps --all --quiet {names})) || states=''; "
         f'  [ "$(echo "$states" | grep -c "^running healthy ")" = {len(services)} ] && exit 0; '
-        f"  if echo \"$states\" | awk '!/^running healthy / && $NF >= 3 {{exit 1}}'; then :; else echo 'a container keeps dying'; exit 1; fi; "
+        f'  if echo "$states" | awk -v before="$before" \'BEGIN {{n = split(before, b); for (i = 1; i < n; i += 2) was[b[i]] = b[i + 1]}} '
+        f"!/^running healthy / && $(NF - 1) - was[$NF] >= 3 {{exit 1}}'; then :; "
+        f"else echo 'a container restarts again and again'; exit 1; fi; "
         f'  [ "$(date +%s)" -ge "$end" ] && {{ echo "not healthy after {timeout} s"; exit 1; }}; '
         f"  sleep 0.3; "
         f"done"
@@ -400,6 +409,13 @@ def _describe_failure(project: str, path: str, services: list[str], previous: st
     return "\n".join(lines)
 
 
+def _mark(database: str) -> str:
+    """The image that a database was last migrated with; empty where that is not known."""
+    psql = f"docker exec {PROJECT}-postgres-1 psql -U postgres -d postgres -tAc {shlex.quote(facts.mark_query(database))}"
+    known, text = remote(f"{psql} 2> /dev/null")
+    return text.strip() if known else ""
+
+
 def put_back(path: str, services: list[str], previous: str = f"{HOME}/current", timeout: int = 180) -> list[str]:
     """Bring services back to the release that ran before, and say in lines how that went; the database stays as it is.
 
@@ -416,7 +432,11 @@ def put_back(path: str, services: list[str], previous: str = f"{HOME}/current", 
     there = [name for name in services if name in known.split()] if readable else services
     restored, text = remote(_up(current, there, timeout), timeout=timeout + 120)
     if restored:
-        return [f"Release {release} was put back and serves again. Nothing was lost."]
+        _, manifest = remote(f"cat {shlex.quote(current)}/release.json")
+        before = Manifest.from_json(manifest)
+        migrated = before is not None and any(_mark(d.name) not in ("", before.images.get(d.serves)) for d in DATABASES)
+        stays = " The database stays as the new release migrated it." if migrated else ""
+        return [f"Release {release} was put back and serves again. Nothing was lost.{stays}"]
     return [f"Release {release} could not be put back: {text[-500:]}"]
 
 

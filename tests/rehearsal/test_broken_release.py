@@ -69,8 +69,9 @@ CASES = [
         [
             "The migrations of database twenty failed",
             "standinMissing",
-            "running services were not touched",
+            "Server, worker, tenant manager and proxy were not touched",
             "Whole log: /opt/twenty/migrate.log",
+            "Next: docs/runbook/migration-failed.md",
         ],
     ),
     Broken(

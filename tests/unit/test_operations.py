@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +18,7 @@ from pyinfra.api.host import Host
 from pyinfra.context import ctx_host, ctx_state
 
 from twentyops import operations
+from twentyops.release import Manifest
 
 CASES = sorted((Path(__file__).parent / "operations").glob("*.yaml"))
 
@@ -137,3 +141,60 @@ def test_docker_key_is_installed_only_if_it_is_the_one(
         assert fingerprint in done.stderr
         assert not keyring.exists()
     assert list(keyring.parent.iterdir()) == ([keyring] if served == "one" else [])
+
+
+DOCKER = """#!/bin/sh
+case "$*" in
+*" ps "*) echo one two ;;
+*" up "*) echo up >> {log} ;;
+*Status*) n=$(wc -l < {looks}); echo look >> {looks}; printf '{states}' | sed -n "$((n * 2 + 1)),$((n * 2 + 2))p" ;;
+*) printf 'one 7\\ntwo 0\\n' ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("states", "code", "says"),
+    [
+        (["running starting 7 one", "running healthy 0 two", "running healthy 7 one", "running healthy 0 two"], 0, ""),
+        (["restarting  9 one", "running healthy 0 two", "running healthy 9 one", "running healthy 0 two"], 0, ""),
+        (["restarting  10 one", "running healthy 0 two"], 1, "a container restarts again and again"),
+        (["running healthy 9 one", "restarting  3 two"], 1, "a container restarts again and again"),
+        # made anew by this command: Docker counts from zero
+        (["restarting  3 three", "running healthy 0 two"], 1, "a container restarts again and again"),
+        (["restarting  2 three", "running healthy 0 two", "running healthy 2 three", "running healthy 0 two"], 0, ""),
+    ],
+)
+def test_restarts_before_the_deploy_do_not_count(tmp_path: Path, states: list[str], code: int, says: str) -> None:
+    """The shell program of a deploy with a Docker that tells two containers' states, a pair at each look; ``one`` had 7 restarts."""
+    looks, log = tmp_path / "looks", tmp_path / "log"
+    looks.touch()
+    for name, text in (
+        ("docker", DOCKER.format(log=log, looks=looks, states="\\n".join(states) + "\\n")),
+        ("flock", '#!/bin/sh\nwhile [ "$1" != docker ]; do shift; done\nexec "$@"\n'),
+    ):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-c", operations._up("/opt/r", ["server", "worker"], 20)],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (code, says, "")
+    assert log.read_text() == "up\n"
+
+
+@pytest.mark.parametrize(("mark", "stays"), [("r/crm@new", True), ("r/crm@old", False), ("", False)])
+def test_who_puts_a_release_back_says_what_became_of_the_database(
+    monkeypatch: pytest.MonkeyPatch, mark: str, stays: bool
+) -> None:
+    images = dict.fromkeys(("server", "tenant-manager"), "r/crm@old")
+    names = {field.name: "" for field in dataclasses.fields(Manifest)} | {"images": images, "id": "r1"}
+    told = {"readlink": "/opt/twenty/releases/r1", "psql": mark, "cat ": json.dumps(names), "config --services": "server"}
+
+    def remote(command: str, **_: Any) -> tuple[bool, str]:
+        return True, next((text for part, text in told.items() if part in command and "flock" not in command), "")
+
+    monkeypatch.setattr(operations, "remote", remote)
+    (line,) = operations.put_back("/opt/twenty/releases/r2", ["server"])
+    assert line.startswith("Release r1 was put back and serves again. Nothing was lost.")
+    assert line.endswith("The database stays as the new release migrated it.") is stays
