@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkstemp
 from typing import Any
 
 from pyinfra import logger
@@ -38,7 +38,7 @@ def ssh_config(host: str, data: dict[str, Any]) -> str:
 
 
 def run(plan: Plan, host: str, data: dict[str, Any]) -> str | None:
-    """Run tests/smoke against the droplet; a text tells which promise is broken."""
+    """Run tests/smoke against the droplet; a returned text names the failed tests and the file with the whole output."""
     with TemporaryDirectory(prefix="twentyops-") as directory:
         config = Path(directory) / "ssh_config"
         config.write_text(ssh_config(host, data))
@@ -57,10 +57,19 @@ def run(plan: Plan, host: str, data: dict[str, Any]) -> str | None:
     if result.returncode == 0:
         logger.info(f"    smoke suite: {last}")
         return None
+    whole = _keep(plan.release_id, result.stdout + result.stderr)
     failed = re.findall(r"^(?:FAILED|ERROR) (\S+)(?: - (.*))?$", result.stdout, re.MULTILINE)
     lines = [f"  {name.split('::')[-1]}: {reason}" for name, reason in failed] or result.stdout.splitlines()[-15:]
     return (
         f"The smoke suite found broken promises ({last}):\n"
         + "\n".join(lines)
-        + f"\nThe release {plan.release_id} is not recorded. See it again: pytest tests/smoke --hosts=ssh://{data['ssh_user']}@{host}"
+        + f"\nThe release {plan.release_id} is not recorded. Whole output: {whole}\nNext: docs/runbook/promise-broken.md"
     )
+
+
+def _keep(release_id: str, text: str) -> str:
+    """Path of a new file (0600) on this machine with pytest's output: after the previous release is restored it cannot be produced again."""
+    descriptor, path = mkstemp(prefix=f"twentyops-smoke-{release_id}-", suffix=".log")
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    return path

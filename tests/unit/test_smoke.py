@@ -1,0 +1,38 @@
+"""The smoke suite at the end of a deploy: what the operator is told when a test failed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from twentyops import smoke
+
+OUTPUT = """\
+F.
+all the details
+FAILED tests/smoke/test_http.py::test_page_answers - AssertionError: 502
+1 failed, 1 passed in 2.00s
+"""
+
+
+def test_a_failed_test_names_the_file_with_the_whole_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The previous release is restored afterwards, so the same failure cannot be seen again."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    answer = subprocess.CompletedProcess([], 1, OUTPUT, "a warning\n")
+    monkeypatch.setattr(smoke.subprocess, "run", lambda *_, **__: answer)
+    plan: Any = SimpleNamespace(directory="/opt/twenty/releases/r1", release_id="r1")
+    data = {"ssh_user": "root", "ssh_port": 22, "ssh_known_hosts_file": "/nonexistent"}
+    told = smoke.run(plan, "203.0.113.7", data)
+    assert told is not None
+    assert "test_page_answers: AssertionError: 502" in told
+    assert told.endswith("Next: docs/runbook/promise-broken.md")
+    found = re.search(r"Whole output: (\S+)", told)
+    assert found
+    assert Path(found[1]).read_text() == OUTPUT + "a warning\n"
+    assert Path(found[1]).stat().st_mode & 0o777 == 0o600
