@@ -147,7 +147,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--suite", action="append", default=[], metavar="NAME", help="only this suite (may be repeated)")
     sub.add_argument("--again", action="store_true", help="ask also what has a result for this release")
     sub.add_argument("--list", action="store_true", help="the suites, and what each needs; asks nothing")
-    sub = command("bench", bench, "the figures of README, measured here in a lab of its own")
+    sub = command("bench", bench, "times and memory of a deploy beside their goals, measured here in a lab of its own")
     sub.set_defaults(name="bench")
     sub.add_argument("--data-model", action="store_true", help="only the data model, on the lab --name, which is up and stays up")
     sub.add_argument(
