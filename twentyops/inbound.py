@@ -11,9 +11,9 @@ from twentyops.stack import published_ports
 
 TABLE = "twentyops_inbound"
 
-# Connections. A browser keeps up to six for HTTP/1.1: each address has a few of its own; an office that shares one needs more, which
-# come out of what all share, up to PER_ADDRESS. A crowd of (TOTAL - SHARED) / OWN = 133 addresses can fill TOTAL, a smaller one
-# shuts nobody out. TOTAL is what Caddy holds within CADDY_MEMORY_MB when all of them send slowly (figures: docs/outside.md).
+# Connections. A browser opens up to six for HTTP/1.1, so OWN are reserved for each address. An office behind one address needs more: these
+# come out of SHARED, up to PER_ADDRESS. (TOTAL - SHARED) / OWN = 133 addresses together can fill TOTAL; fewer cannot lock others out.
+# TOTAL bounds Caddy's memory: with 1100 slow connections 138 MB were measured, of CADDY_MEMORY_MB (figures: docs/outside.md).
 OWN, PER_ADDRESS, SHARED, TOTAL = 6, 100, 500, 1300
 NEW_PER_SECOND, NEW_BURST = 50, 200
 MOST_ADDRESSES = 65_536

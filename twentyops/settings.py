@@ -304,7 +304,7 @@ class Settings(BaseSettings):
         description="pk_test_... (development; the only kind that works on a bare address) or pk_live_... (needs https and a domain)."
     )
     clerk_secret_key: Annotated[SecretStr, _prefixed("sk_test_ or sk_live_", "API keys", r"sk_(test|live)_[A-Za-z0-9_-]{8,}")] = (
-        Field(description="Server only.")
+        Field(description="For the server and the tenant manager; browsers never get it.")
     )
     clerk_webhook_secret: Annotated[SecretStr, AfterValidator(_webhook_secrets)] = Field(
         description="Signing secret of the webhook endpoint; while one replaces another: both, with a comma."
@@ -344,19 +344,19 @@ class Settings(BaseSettings):
 
     egress_allow: Annotated[str, AfterValidator(_egress_targets)] = Field(
         "",
-        description="Private addresses that server, worker and tenant manager may reach, with commas: an SMTP relay 10.0.0.5:587, S3 in a VPC 10.0.8.0/24:443. IPv4 only: containers have no IPv6. Everything else that is private is closed to them.",
+        description="Private addresses that server, worker and tenant manager may reach, with commas: an SMTP relay 10.0.0.5:587, S3 in a VPC 10.0.8.0/24:443. IPv4 only: containers have no IPv6. All other private addresses stay closed to them.",
     )
     tenant_egress_allow: Annotated[str, AfterValidator(_egress_targets)] = Field(
         "",
-        description="As EGRESS_ALLOW, but for what tenants choose: webhooks, HTTP steps of workflows, mail servers. Every tenant may then call these addresses. An entry with a port must not overlap an entry of EGRESS_ALLOW with another port: the server does not compare ports.",
+        description="As EGRESS_ALLOW, but for addresses that tenants choose: webhooks, HTTP steps of workflows, mail servers. Every tenant can then reach these addresses. An entry with a port must not overlap an entry of EGRESS_ALLOW with another port: the server does not compare ports.",
     )
 
     # -- size ----------------------------------------------------------------------------------------------------------
     postgres_memory_mb: Megabytes = Field(512, description="Limit of the container, MB.")
-    redis_memory_mb: Megabytes = Field(128, description="Limit of the queue's container, MB; it never drops what it holds.")
+    redis_memory_mb: Megabytes = Field(128, description="Limit of the queue's container, MB; entries are never evicted.")
     redis_cache_memory_mb: Megabytes = Field(
         256,
-        description="Limit of the cache's container, MB: metadata of 15 to 20 workspaces in use; what was not used longest goes first.",
+        description="Limit of the cache's container, MB: metadata of 15 to 20 workspaces in use; the least recently used entries are evicted.",
     )
     server_memory_mb: Megabytes = Field(1280, description="Limit of the container, MB (800 MB are used after boot).")
     worker_memory_mb: Megabytes = Field(864, description="Limit of the container, MB (650 MB are used after boot).")
@@ -365,28 +365,30 @@ class Settings(BaseSettings):
     )
     caddy_memory_mb: Megabytes = Field(
         160,
-        description="Limit of the container, MB: a crowd of 1300 connections, which is all that the kernel lets in, takes 145.",
+        description="Limit of the container, MB: the most that was measured with 1100 slow connections is 138 (docs/outside.md); the kernel admits 1300.",
     )
     reserved_memory_mb: Megabytes = Field(
-        512, description="Left to the system and Docker; limits and this must fit the droplet's memory."
+        512, description="Memory for the system and Docker, MB; this and all limits together must fit into the droplet's memory."
     )
     max_tenants: int = Field(
         0,
         ge=0,
         le=10_000,
-        description="Workspaces in use at once; further organisations wait for a place. 0: as many as SERVER_MEMORY_MB has room for (20 with the default).",
+        description="Workspaces in use at once; further organisations wait until one is free. 0: as many as fit into SERVER_MEMORY_MB (20 with the default).",
     )
     max_organizations_per_person: int = Field(
-        5, ge=1, le=10_000, description="Workspaces for organisations that one person created at Clerk; further ones wait."
+        5, ge=1, le=10_000, description="How many organisations that one person created at Clerk get a workspace; further ones wait."
     )
     provisioning_concurrency: int = Field(
         1, ge=1, le=16, description="Workspaces that are made at once; others wait in line. 1 suits two processors."
     )
-    minimum_disk_mb: Megabytes = Field(10_000, description="Free space that a deploy asks for under /var/lib, MB.")
+    minimum_disk_mb: Megabytes = Field(10_000, description="Free space under /var/lib that a deploy requires, MB.")
     migration_timeout_s: int = Field(900, ge=30, le=86_400, description="Time that Twenty's migrations may take, seconds.")
     health_timeout_s: int = Field(180, ge=5, le=3600, description="Time that a service may take to become healthy, seconds.")
-    release_retention: int = Field(5, ge=2, le=100, description="How many past releases are kept on the droplet.")
-    lock_minutes: int = Field(120, ge=1, le=1440, description="After this time a deploy's lock counts as left behind.")
+    release_retention: int = Field(
+        5, ge=2, le=100, description="How many releases are kept on the droplet, the running one included."
+    )
+    lock_minutes: int = Field(120, ge=1, le=1440, description="Minutes after which the lock of a deploy counts as abandoned.")
 
     @classmethod
     def settings_customise_sources(

@@ -732,12 +732,12 @@ def test_long_lists_of_failures_end_with_their_number() -> None:
 @pytest.mark.parametrize(
     ("found", "why"),
     [
-        (dict(exit_code=1), "pytest ended with 1, and no failure was recorded"),
-        (dict(process_exit=139), "pytest's process ended with 139, its record says 0"),
-        (dict(collected=3, outcomes=1), "2 of 3 collected tests have no outcome"),
-        (dict(memory={"server": Memory(peak=1, oom_killed=True)}), "the kernel killed in server for memory"),
-        (dict(memory={"worker": Memory(peak=1, restarts=2)}), "worker was restarted 2x"),
-        (dict(edited="the code that deploys was edited while it ran"), "the code that deploys was edited while it ran"),
+        ({"exit_code": 1}, "pytest ended with 1, and no failure was recorded"),
+        ({"process_exit": 139}, "pytest's process ended with 139, its record says 0"),
+        ({"collected": 3, "outcomes": 1}, "2 of 3 collected tests have no outcome"),
+        ({"memory": {"server": Memory(peak=1, oom_killed=True)}}, "the kernel killed in server for memory"),
+        ({"memory": {"worker": Memory(peak=1, restarts=2)}}, "worker was restarted 2x"),
+        ({"edited": "the code that deploys was edited while it ran"}, "the code that deploys was edited while it ran"),
     ],
 )
 def test_a_run_that_contradicts_itself_or_lost_a_container_is_not_ok(found: dict[str, Any], why: str) -> None:
@@ -822,7 +822,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch, *, code: str = "", as_it_is: boo
     made._code, made._bare, made._bare_begun, made._doors = code, None, False, {}
     made._sockets = place.tempfile.TemporaryDirectory(prefix="accept-test-")
     monkeypatch.setattr(made, "run", lambda *_, **__: "", raising=False)
-    monkeypatch.setattr(made, "lab", type("Lab", (), {"identity": Identity("nothing", Path("/tmp"))})(), raising=False)  # noqa: S108
+    monkeypatch.setattr(made, "lab", type("Lab", (), {"identity": Identity("nothing", Path("/tmp"))})(), raising=False)
     return made
 
 
@@ -924,7 +924,7 @@ def test_an_interrupted_suite_leaves_no_process(
 
 def test_a_suite_that_ends_takes_its_children_along_and_its_exit_code_is_told(tmp_path: Path) -> None:
     argv, pids = stubborn(tmp_path, "end")
-    argv = ["sh", "-c", f'"$@" > /dev/null 2>&1', "sh", *argv]  # the child holds no pipe of ours
+    argv = ["sh", "-c", '"$@" > /dev/null 2>&1', "sh", *argv]  # the child holds no pipe of ours
     assert run._stream(argv, dict(os.environ), tmp_path / "log") == 3
     wait_until(lambda: not any(running(int(pid)) for pid in pids.read_text().split()), 10, "a process is left")
 
