@@ -377,7 +377,10 @@ class Settings(BaseSettings):
         description="Workspaces in use at once; further organisations wait until one is free. 0: as many as fit into SERVER_MEMORY_MB (20 with the default).",
     )
     max_organizations_per_person: int = Field(
-        5, ge=1, le=10_000, description="How many organisations that one person created at Clerk get a workspace; further ones wait."
+        5,
+        ge=1,
+        le=10_000,
+        description="How many organisations that one person created at Clerk get a workspace; further ones wait.",
     )
     provisioning_concurrency: int = Field(
         1, ge=1, le=16, description="Workspaces that are made at once; others wait in line. 1 suits two processors."

@@ -752,7 +752,7 @@ def test_a_suite_that_changes_the_deployment_may_restart_containers() -> None:
 
 
 def test_collected_tests_are_compared_without_files_that_could_not_be_collected() -> None:
-    lines = [
+    lines: list[dict[str, Any]] = [
         {"test": "tests/a.py", "outcome": "failed", "reason": "no module", "collecting": True},
         {"collected": 2},
         {"test": "tests/b.py::test_one", "outcome": "passed"},
@@ -987,7 +987,7 @@ def test_a_deploy_that_is_stopped_gives_its_lock_back(
     try:
         sys.executable = str(tmp_path / "python")
         with pytest.raises(stopped):
-            rehearse.deploy(type("NoLab", (), {"machines": {}})())  # type: ignore[arg-type]
+            rehearse.deploy(type("NoLab", (), {"machines": {}})())
     finally:
         sys.executable = python
     assert not (tmp_path / "lock").exists()
