@@ -2,7 +2,7 @@
 
 import { type RequestHandler } from 'express';
 
-import { findRowProblem } from 'src/tenancy/rows/pure/rest-body';
+import { findRelation, findRowProblem } from 'src/tenancy/rows/pure/rest-body';
 
 // Below /rest, behind the parsers. Records are left out: their fields are checked against the workspace's own schema, where a
 // tenant's object may have a field of any name.
@@ -11,10 +11,10 @@ const OF_METADATA = /^\/(metadata|webhooks|apiKeys)(?:\/|$)/i;
 export const refuseForeignRows: RequestHandler = (request, response, next) => {
   const isChange = request.method === 'PATCH' || request.method === 'PUT';
   const problem = OF_METADATA.test(request.path)
-    ? findRowProblem(
+    ? (findRowProblem(
         request.body,
         isChange ? request.path.split('/').filter(Boolean).pop() : undefined,
-      )
+      ) ?? findRelation(request.path, request.body))
     : undefined;
 
   if (problem === undefined) {

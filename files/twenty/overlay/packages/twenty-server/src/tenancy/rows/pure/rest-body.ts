@@ -46,3 +46,40 @@ export const findRowProblem = (
 
   return undefined;
 };
+
+// Of these, whatever a body holds is written: a relation would be as well, and with it rows of others. The rest of the API is GraphQL's.
+const WRITTEN_AS_IT_IS =
+  /^\/(?:metadata\/)?(?:view\w*|pageLayout\w*|webhooks|apiKeys)(?:\/|$)/i;
+
+// Columns that hold more than a plain value; every other key that does is a relation.
+const STRUCTURED = ['value', 'gridPosition', 'configuration', 'operations'];
+
+/* What is wrong with a body that would reach other rows than the one it is for; undefined where nothing is. The path is below /rest. */
+export const findRelation = (
+  path: string,
+  body: unknown,
+): string | undefined => {
+  if (!WRITTEN_AS_IT_IS.test(path)) {
+    return undefined;
+  }
+
+  for (const part of Array.isArray(body) ? body : [body]) {
+    for (const [key, value] of Object.entries(isFields(part) ? part : {})) {
+      if (key === 'update') {
+        const problem = findRelation(path, value);
+
+        if (problem !== undefined) {
+          return problem;
+        }
+      } else if (
+        typeof value === 'object' &&
+        value !== null &&
+        !STRUCTURED.includes(key)
+      ) {
+        return `${key} takes a plain value: other rows are changed by requests of their own`;
+      }
+    }
+  }
+
+  return undefined;
+};
