@@ -20,12 +20,28 @@ CREATE_WEBHOOK = "mutation ($input: CreateWebhookInput!) { createWebhook(input: 
 WEBHOOKS = "{ webhooks { id targetUrl } }"
 
 
+CREATE_FILTER = "mutation ($input: CreateViewFilterInput!) { createCoreViewFilter(input: $input) { id } }"
+CREATE_GROUP = "mutation ($input: CreateViewFilterGroupInput!) { createCoreViewFilterGroup(input: $input) { id } }"
+WIDGET = {
+    "title": "Widget",
+    "type": "IFRAME",
+    "gridPosition": {"row": 0, "column": 0, "rowSpan": 1, "columnSpan": 1},
+    "configuration": {"url": "https://page.example.com/"},
+}
+PAGE = "query ($id: String!) { getPageLayout(id: $id) { tabs { id widgets { id } } } }"
+SAVE_PAGE = """mutation ($id: String!, $input: UpdatePageLayoutWithTabsInput!) {
+  updatePageLayoutWithTabsAndWidgets(id: $id, input: $input) { id } }"""
+VIEW_PARTS = """query ($id: String!) { getCoreView(id: $id) {
+  viewFields { id } viewSorts { id } viewGroups { id }
+  viewFilters { id viewFilterGroupId } viewFilterGroups { id viewId parentViewFilterGroupId } } }"""
+
+
 class Sorted:
     """A tenant's view with a sort in it."""
 
     def __init__(self, api: Api) -> None:
         self.api = api
-        view = next(v for v in api.metadata(VIEWS).ok()["getCoreViews"] if len(v["viewFields"]) > 1)
+        view = next(v for v in api.metadata(VIEWS).ok()["getCoreViews"] if len(v["viewFields"]) > 2)
         self.view, self.object = view["id"], view["objectMetadataId"]
         self.fields = [field["fieldMetadataId"] for field in view["viewFields"]]
         self.sort = self.create(self.fields[0], direction="ASC").ok()["createCoreViewSort"]["id"]
@@ -36,6 +52,11 @@ class Sorted:
     def sorts(self) -> dict[str, str]:
         return {sort["id"]: sort["direction"] for sort in self.api.metadata(SORTS, view=self.view).ok()["getCoreViewSorts"]}
 
+    def parts(self) -> dict[str, dict[str, Json]]:
+        """What the page is told of the view, by kind and id."""
+        told = self.api.metadata(VIEW_PARTS, id=self.view).ok()["getCoreView"]
+        return {kind: {part["id"]: part for part in parts} for kind, parts in told.items()}
+
     def views(self) -> dict[str, str]:
         return {view["id"]: view["name"] for view in self.api.metadata(VIEWS).ok()["getCoreViews"]}
 
@@ -43,6 +64,11 @@ class Sorted:
 @pytest.fixture(scope="module")
 def mine(server: Server) -> Sorted:
     return Sorted(server.tenant("Mine").api)
+
+
+@pytest.fixture(scope="module")
+def own(one: Tenant) -> Sorted:
+    return Sorted(one.api)
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +99,128 @@ def test_a_new_row_with_a_taken_id_takes_nothing(mine: Sorted, theirs: Sorted) -
 
 
 def test_nothing_is_hung_into_another_tenants_view(mine: Sorted, theirs: Sorted) -> None:
-    before = theirs.sorts()
+    before = theirs.parts()
     for field in (mine.fields[1], theirs.fields[1]):
-        mine.api.metadata(CREATE_SORT, input={"viewId": theirs.view, "fieldMetadataId": field, "direction": "DESC"})
-        mine.api.metadata(UPDATE_SORT, id=mine.sort, input={"viewId": theirs.view, "fieldMetadataId": field})
-    assert theirs.sorts() == before
+        hung = {"viewId": theirs.view, "fieldMetadataId": field, "direction": "DESC"}
+        assert mine.api.metadata(CREATE_SORT, input=hung).errors
+        assert mine.api.metadata(UPDATE_SORT, id=mine.sort, input=hung).errors
+    assert theirs.parts() == before
+    assert mine.create(theirs.fields[1], direction="DESC").errors, "nor on another tenant's field"
+
+
+PARTS = {
+    "ViewField": {"position": 9},
+    "ViewFilter": {"value": "x"},
+    "ViewFilterGroup": {},
+    "ViewGroup": {"fieldValue": "x"},
+    "ViewSort": {"direction": "DESC"},
+}
+
+
+@pytest.mark.parametrize("kind", sorted(PARTS))
+def test_no_part_is_hung_into_another_tenants_view(server: Server, one: Tenant, own: Sorted, theirs: Sorted, kind: str) -> None:
+    """Their page joins the parts by the view alone, and would show them."""
+    before = theirs.parts()
+    query = f"mutation ($input: Create{kind}Input!) {{ createCore{kind}(input: $input) {{ id }} }}"
+    field = {} if kind == "ViewFilterGroup" else {"fieldMetadataId": own.fields[2]}
+    part = {**field, **PARTS[kind]}
+    assert own.api.metadata(query, input={"viewId": theirs.view, **part}).errors
+    answer = server.http.post(
+        f"/rest/metadata/{kind[0].lower()}{kind[1:]}s",
+        json={"viewId": theirs.view, **part},
+        headers={"Authorization": f"Bearer {one.api_token()}"},
+    )
+    assert answer.status_code >= 400, answer.text
+    assert theirs.parts() == before
+    if kind != "ViewField":  # the view shows each field already
+        own.api.metadata(query, input={"viewId": own.view, **part}).ok()
+
+
+def test_rows_of_others_are_not_reached_through_a_relation(server: Server, one: Tenant, own: Sorted, theirs: Sorted) -> None:
+    """TypeORM writes the parent's id into each row that is listed as its child."""
+    headers = {"Authorization": f"Bearer {one.api_token()}"}
+    filters = theirs.api.metadata(
+        CREATE_FILTER, input={"viewId": theirs.view, "fieldMetadataId": theirs.fields[1], "value": "x"}
+    ).ok()["createCoreViewFilter"]["id"]
+    group = theirs.api.metadata(CREATE_GROUP, input={"viewId": theirs.view}).ok()["createCoreViewFilterGroup"]["id"]
+    made = one.api.metadata(CREATE_GROUP, input={"viewId": own.view}).ok()["createCoreViewFilterGroup"]["id"]
+    before = theirs.parts()
+    for body in (
+        {"viewFilters": [{"id": filters}]},
+        {"childViewFilterGroups": [{"id": group}]},
+        {"view": {"id": theirs.view}},
+        {"viewId": theirs.view},
+        {"parentViewFilterGroupId": group},
+        {"view": theirs.view},
+    ):
+        answer = server.http.patch(f"/rest/metadata/viewFilterGroups/{made}", json=body, headers=headers)
+        assert answer.status_code in (400, 403), f"{body}: {answer.text}"
+        assert theirs.parts() == before
+    answer = server.http.patch(f"/rest/metadata/viewFilterGroups/{made}", json={"logicalOperator": "OR"}, headers=headers)
+    assert answer.status_code == 200, answer.text
+    for kind in ("viewFields", "viewFilters", "viewSorts", "viewGroups", "viewFilterGroups"):
+        ids = [{"id": part} for part in before[kind]]
+        answer = server.http.patch(f"/rest/metadata/views/{own.view}", json={kind: ids}, headers=headers)
+        assert answer.status_code == 400, answer.text
+    assert theirs.parts() == before
+
+
+class Page:
+    """A tenant's page layout with a tab, and a widget in it that shows any page."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self.layout = self.make("PageLayout", name="Page", type="DASHBOARD")
+        self.tab = self.make("PageLayoutTab", title="Tab", pageLayoutId=self.layout)
+        self.widget = self.make("PageLayoutWidget", pageLayoutTabId=self.tab, **WIDGET)
+
+    def make(self, kind: str, **wanted: Json) -> str:
+        query = f"mutation ($input: Create{kind}Input!) {{ create{kind}(input: $input) {{ id }} }}"
+        return str(self.api.metadata(query, input=wanted).ok()[f"create{kind}"]["id"])
+
+    def shown(self) -> dict[str, list[str]]:
+        page = self.api.metadata(PAGE, id=self.layout).ok()["getPageLayout"]
+        return {tab["id"]: sorted(widget["id"] for widget in tab["widgets"]) for tab in page["tabs"]}
+
+    def save(self, tab: str, **more: Json) -> Answer:
+        """As the page saves a layout, its one widget in this tab."""
+        widget = {"id": self.widget, "pageLayoutTabId": tab, **WIDGET, **more}
+        tabs = [{"id": self.tab, "title": "Tab", "position": 1, "widgets": [widget]}]
+        return self.api.metadata(SAVE_PAGE, id=self.layout, input={"name": "Page", "type": "DASHBOARD", "tabs": tabs})
+
+
+def test_nothing_is_hung_onto_another_tenants_page(server: Server, one: Tenant, other: Tenant, theirs: Sorted) -> None:
+    mine, page = Page(one.api), Page(other.api)
+    headers = {"Authorization": f"Bearer {one.api_token()}"}
+    before = page.shown()
+    for path, body in (
+        (f"pageLayoutTabs/{mine.tab}", {"pageLayoutId": page.layout}),
+        (f"pageLayoutTabs/{mine.tab}", {"pageLayout": {"id": page.layout}}),
+        (f"pageLayoutTabs/{mine.tab}", {"title": "x", "widgets": [{"id": page.widget}]}),
+        (f"pageLayoutWidgets/{mine.widget}", {"pageLayoutTabId": page.tab}),
+        (f"pageLayoutWidgets/{mine.widget}", {"objectMetadataId": theirs.object}),
+        (f"pageLayouts/{mine.layout}", {"objectMetadataId": theirs.object}),
+        (f"pageLayouts/{mine.layout}", {"tabs": [{"id": page.tab}]}),
+    ):
+        answer = server.http.patch(f"/rest/metadata/{path}", json=body, headers=headers)
+        assert answer.status_code in (400, 403), f"{path} {body}: {answer.status_code} {answer.text}"
+    assert mine.save(page.tab).errors
+    assert mine.save(mine.tab, objectMetadataId=theirs.object).errors
+    assert page.shown() == before
+    assert mine.shown() == {mine.tab: [mine.widget]}
+
+
+def test_a_page_is_saved_as_before(server: Server, one: Tenant, own: Sorted) -> None:
+    page = Page(one.api)
+    page.save(page.tab, title="Other", objectMetadataId=own.object).ok()
+    second = page.make("PageLayoutTab", title="Second", pageLayoutId=page.layout)
+    answer = server.http.patch(
+        f"/rest/metadata/pageLayoutWidgets/{page.widget}",
+        json={"pageLayoutTabId": second},
+        headers={"Authorization": f"Bearer {one.api_token()}"},
+    )
+    assert answer.status_code == 200, answer.text
+    assert page.shown() == {page.tab: [], second: [page.widget]}
 
 
 @pytest.mark.parametrize("name", ["workspaceId", "workspace"])
@@ -96,9 +239,10 @@ def test_no_webhook_is_put_into_another_workspace(server: Server, one: Tenant, o
     assert made not in {webhook["id"] for webhook in other.api.metadata(WEBHOOKS).ok()["webhooks"]}
 
 
-def test_over_rest_a_row_keeps_its_id_and_its_workspace(server: Server, one: Tenant, other: Tenant, mine: Sorted) -> None:
+def test_over_rest_a_row_keeps_its_id_and_its_workspace(
+    server: Server, one: Tenant, other: Tenant, mine: Sorted, own: Sorted
+) -> None:
     headers = {"Authorization": f"Bearer {one.api_token()}"}
-    own = Sorted(one.api)
     for path, row in (("viewSorts", own.sort), ("views", own.view)):
         for body in ({"id": mine.sort if path == "viewSorts" else mine.view}, {"workspaceId": other.workspace}):
             before = mine.sorts(), mine.views(), own.views().keys()
