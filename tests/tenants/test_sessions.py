@@ -8,7 +8,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.tenants.conftest import EXCHANGE, RENEW, WHO, Server, Session, Tenant, read_session
+from tests.tenants.conftest import EXCHANGE, RENEW, WHO, Json, Server, Session, Tenant, read_session
 
 PEOPLE = "{ people(first: 1) { edges { node { id } } } }"
 
@@ -155,10 +155,10 @@ def test_a_token_without_a_workspace_opens_nothing(server: Server, one: Tenant) 
 class Listener:
     """A live subscription over server-sent events, read in a thread until it is left."""
 
-    def __init__(self, server: Server, access: str) -> None:
+    def __init__(self, server: Server, access: str, **wanted: Json) -> None:
         self.lines: list[str] = []
         query = "subscription ($input: OnDbEventInput!) { onDbEvent(input: $input) { action objectNameSingular record } }"
-        body = {"query": query, "variables": {"input": {"objectNameSingular": "person"}}}
+        body = {"query": query, "variables": {"input": wanted}}
         headers = {"Authorization": f"Bearer {access}", "Accept": "text/event-stream"}
         self._http = httpx.Client(base_url=server.http.base_url, timeout=httpx.Timeout(60, read=60))
         self._stream = self._http.stream("POST", "/metadata", json=body, headers=headers)
@@ -193,16 +193,16 @@ def until(condition: Callable[[], bool], seconds: float) -> bool:
     return condition()
 
 
-def create(server: Server, access: str, city: str) -> bool:
-    created = server.api(access).records("mutation ($c: String!) { createPerson(data: { city: $c }) { id } }", c=city)
-    return bool(created.ok()["createPerson"]["id"])
+def create(server: Server, access: str, name: str) -> bool:
+    created = server.api(access).records("mutation ($n: String!) { createWorkflow(data: { name: $n }) { id } }", n=name)
+    return bool(created.ok()["createWorkflow"]["id"])
 
 
 def test_live_subscription_hears_its_own_workspace_and_ends_with_the_membership(
     server: Server, one: Tenant, other: Tenant
 ) -> None:
     """The own event shows that the listener works; what it did not hear until then, it never will."""
-    person = one.member()
+    person = one.member("admin")
     session = server.session(one.workspace, person.email)
     mine, theirs = one.api_token(), other.api_token()
     with Listener(server, session.access) as listener:
@@ -215,3 +215,24 @@ def test_live_subscription_hears_its_own_workspace_and_ends_with_the_membership(
         with Listener(server, mine) as witness:
             assert until(lambda: create(server, mine, "Tabuk") and witness.heard("Tabuk"), 15)
         assert not listener.heard("Tabuk")
+
+
+def test_live_subscription_hears_nothing_that_its_role_may_not_read(server: Server, one: Tenant) -> None:
+    """Upstream sends each member whole records of every object."""
+    person, mine = one.member(), one.api_token()
+    member = server.session(one.workspace, person.email).access
+    with Listener(server, member) as listener, Listener(server, mine, objectNameSingular="workflow") as witness:
+        assert until(lambda: create(server, mine, "Abha") and witness.heard("Abha"), 15), witness.lines
+        created = server.api(mine).records('mutation { createPerson(data: { city: "Najran" }) { id } }')
+        assert created.ok()["createPerson"]["id"]
+        create(server, mine, "Hail")
+        assert until(lambda: witness.heard("Hail"), 10)
+        assert not listener.heard("Abha")
+        assert not listener.heard("Najran")
+        assert not witness.heard("Najran")
+
+
+@pytest.mark.parametrize("name", ["connectedAccount", "person"])
+def test_live_subscription_to_other_objects_is_refused(server: Server, one: Tenant, name: str) -> None:
+    with Listener(server, one.api_token(), objectNameSingular=name) as listener:
+        assert until(lambda: listener.heard("of other objects none"), 10), listener.lines

@@ -26,6 +26,7 @@ import {
 } from 'src/engine/core-modules/auth/auth.exception';
 import { type AuthContext } from 'src/engine/core-modules/auth/types/auth-context.type';
 import { WorkspaceEntity } from 'src/engine/core-modules/workspace/workspace.entity';
+import { isLive, LISTENER_MAY_READ } from 'src/tenancy/events/pure/live-objects';
 
 // Upstream's services reach the gate without injection, so that each of them needs one line only. The store sets the
 // data source when the server starts; without it every question is answered with a refusal.
@@ -230,14 +231,30 @@ const ownerOfRequest = (request: EventListenerRequest) => {
   }
 };
 
-// A live subscription: the event is of the listener's workspace, the listener is still a member of it, and their session lasts.
+// A live subscription: the event is of the listener's workspace and of an object that is sent, the listener is still a member
+// whose role may read it, and their session lasts.
 export const isEventForListener = async (
-  eventWorkspaceId: string | undefined,
+  event: { workspaceId?: string; objectNameSingular?: string },
   request: EventListenerRequest | undefined,
 ): Promise<boolean> => {
   const workspaceId = request?.workspace?.id;
+  const userWorkspaceId = request?.userWorkspace?.id;
 
-  if (workspaceId === undefined || workspaceId !== eventWorkspaceId) {
+  if (
+    workspaceId === undefined ||
+    workspaceId !== event.workspaceId ||
+    userWorkspaceId === undefined ||
+    !isLive(event.objectNameSingular)
+  ) {
+    return false;
+  }
+
+  const readers = await query<{ id: string }>(LISTENER_MAY_READ, [
+    userWorkspaceId,
+    workspaceId,
+  ]);
+
+  if (readers.length === 0) {
     return false;
   }
 
@@ -245,11 +262,9 @@ export const isEventForListener = async (
     return true;
   }
 
-  const userWorkspaceId = request?.userWorkspace?.id;
-
   const owner = ownerOfRequest(request ?? {});
 
-  if (userWorkspaceId === undefined || owner.kind === 'nobody') {
+  if (owner.kind === 'nobody') {
     return false;
   }
 
@@ -278,12 +293,7 @@ export const isEventForListener = async (
     }
   }
 
-  const members = await query<{ id: string }>(
-    `SELECT id FROM core."userWorkspace" WHERE id = $1 AND "workspaceId" = $2 AND "deletedAt" IS NULL`,
-    [userWorkspaceId, workspaceId],
-  );
-
-  return members.length === 1;
+  return true;
 };
 
 // The workspace of a login token: on one origin the token names it, with subdomains the origin must agree.

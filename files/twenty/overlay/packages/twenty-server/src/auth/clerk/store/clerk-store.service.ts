@@ -45,12 +45,12 @@ export class ClerkStoreService implements OnModuleInit {
   ) {}
 
   async onModuleInit() {
-    if (!isClerkOn() && readInternalSecret() === undefined) {
-      return;
-    }
-
-    await this.ensureSchema();
+    // Without Clerk it is asked as well, whether a listener may hear an event.
     connectClerkGate(this.dataSource);
+
+    if (isClerkOn() || readInternalSecret() !== undefined) {
+      await this.ensureSchema();
+    }
   }
 
   // Server and worker may start together, each more than once.
