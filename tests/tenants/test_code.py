@@ -30,6 +30,9 @@ CLOSED = {
     "packages of a function": f'query {{ getAvailablePackages(input: {{ id: "{NOBODY}" }}) }}',
     "create a layer": f"mutation {{ createOneServerlessFunctionLayer({LAYER}) {{ id }} }}",
     "sync an application": f"mutation {{ syncApplication(manifest: {APPLICATION}, {LAYER}) }}",
+    "change an application's variable": (
+        f'mutation {{ updateOneApplicationVariable(key: "KEY", value: "x", applicationId: "{NOBODY}") }}'
+    ),
     "create a cron trigger": (
         f'mutation {{ createOneCronTrigger(input: {{ settings: {{ pattern: "* * * * *" }}, serverlessFunctionId: "{NOBODY}" }}) {{ id }} }}'
     ),

@@ -31,6 +31,8 @@ WIDGET = {
 PAGE = "query ($id: String!) { getPageLayout(id: $id) { tabs { id widgets { id } } } }"
 SAVE_PAGE = """mutation ($id: String!, $input: UpdatePageLayoutWithTabsInput!) {
   updatePageLayoutWithTabsAndWidgets(id: $id, input: $input) { id } }"""
+GIVE_ROLE = """mutation ($member: UUID!, $role: UUID!) {
+  updateWorkspaceMemberRole(workspaceMemberId: $member, roleId: $role) { id } }"""
 VIEW_PARTS = """query ($id: String!) { getCoreView(id: $id) {
   viewFields { id } viewSorts { id } viewGroups { id }
   viewFilters { id viewFilterGroupId } viewFilterGroups { id viewId parentViewFilterGroupId } } }"""
@@ -108,7 +110,7 @@ def test_nothing_is_hung_into_another_tenants_view(mine: Sorted, theirs: Sorted)
     assert mine.create(theirs.fields[1], direction="DESC").errors, "nor on another tenant's field"
 
 
-PARTS = {
+PARTS: dict[str, dict[str, Json]] = {
     "ViewField": {"position": 9},
     "ViewFilter": {"value": "x"},
     "ViewFilterGroup": {},
@@ -221,6 +223,17 @@ def test_a_page_is_saved_as_before(server: Server, one: Tenant, own: Sorted) -> 
     )
     assert answer.status_code == 200, answer.text
     assert page.shown() == {page.tab: [], second: [page.widget]}
+
+
+def test_nobody_is_given_a_role_of_another_tenant(one: Tenant, other: Tenant) -> None:
+    person = one.member()
+    members = one.api.records("{ workspaceMembers { edges { node { id userEmail } } } }").ok()["workspaceMembers"]["edges"]
+    member = next(edge["node"]["id"] for edge in members if edge["node"]["userEmail"] == person.email)
+    roles = other.api.metadata("{ getRoles { id canBeAssignedToUsers workspaceMembers { id } } }").ok()["getRoles"]
+    role = next(role["id"] for role in roles if role["canBeAssignedToUsers"])
+    assert one.api.metadata(GIVE_ROLE, member=member, role=role).errors
+    given = one.api.metadata("{ getRoles { id workspaceMembers { id } } }").ok()["getRoles"]
+    assert sum(member in [found["id"] for found in role["workspaceMembers"]] for role in given) == 1
 
 
 @pytest.mark.parametrize("name", ["workspaceId", "workspace"])

@@ -14,6 +14,8 @@ const WRITTEN_BY_TENANTS = new Set([
   'pageLayout',
   'pageLayoutTab',
   'pageLayoutWidget',
+  // Who has which role
+  'roleTargets',
 ]);
 
 export type Row = Record<string, unknown>;
