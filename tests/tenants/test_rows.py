@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 
+from tests.contract import api as q
 from tests.contract.api import Answer, Api
 from tests.tenants.conftest import Json, Server, Tenant
 
@@ -229,9 +230,12 @@ def test_nobody_is_given_a_role_of_another_tenant(one: Tenant, other: Tenant) ->
     person = one.member()
     members = one.api.records("{ workspaceMembers { edges { node { id userEmail } } } }").ok()["workspaceMembers"]["edges"]
     member = next(edge["node"]["id"] for edge in members if edge["node"]["userEmail"] == person.email)
-    roles = other.api.metadata("{ getRoles { id canBeAssignedToUsers workspaceMembers { id } } }").ok()["getRoles"]
-    role = next(role["id"] for role in roles if role["canBeAssignedToUsers"])
-    assert one.api.metadata(GIVE_ROLE, member=member, role=role).errors
+    roles = other.api.metadata("{ getRoles { id canBeAssignedToUsers canBeAssignedToApiKeys } }").ok()["getRoles"]
+    theirs = next(role["id"] for role in roles if role["canBeAssignedToUsers"])
+    assert one.api.metadata(GIVE_ROLE, member=member, role=theirs).errors
+    theirs = next(role["id"] for role in roles if role["canBeAssignedToApiKeys"])
+    key = {"name": "Key", "expiresAt": "2099-01-01T00:00:00.000Z", "roleId": theirs}
+    assert one.api.metadata(q.CREATE_API_KEY, input=key).errors
     given = one.api.metadata("{ getRoles { id workspaceMembers { id } } }").ok()["getRoles"]
     assert sum(member in [found["id"] for found in role["workspaceMembers"]] for role in given) == 1
 
