@@ -56,7 +56,7 @@ export type Query = (
 const hasWorkspace = ({ columns }: Table) =>
   columns.some(({ propertyName }) => propertyName === 'workspaceId');
 
-const quote = (name: string) => `"${name.replaceAll('"', '""')}"`;
+const quote = (name: string) => `"${name.replace(/"/g, '""')}"`;
 
 const nameOf = ({ schema, tableName }: Table) =>
   [schema, tableName]
