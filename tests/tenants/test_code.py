@@ -45,6 +45,9 @@ CLOSED = {
     "create a route trigger": (
         f'mutation {{ createOneRouteTrigger(input: {{ path: "/x", httpMethod: GET, isAuthRequired: false, serverlessFunctionId: "{NOBODY}" }}) {{ id }} }}'
     ),
+    "change a variable of an application": (
+        f'mutation {{ updateOneApplicationVariable(key: "x", value: "x", applicationId: "{NOBODY}") }}'
+    ),
     "change a route trigger": (
         f'mutation {{ updateOneRouteTrigger(input: {{ id: "{NOBODY}", update: {{ path: "/x", httpMethod: GET, isAuthRequired: false }} }}) {{ id }} }}'
     ),
