@@ -14,7 +14,9 @@ TENANCY = HERE.parents[1] / "files/twenty/overlay/packages/twenty-server/src/ten
 RESOLVER = HERE.parent / "signin_server" / "resolve.mjs"
 
 
-@pytest.mark.parametrize(("suite", "at_least"), [("code.test.ts", 7), ("paths.test.ts", 11), ("rows.test.ts", 4), ("rejections.test.ts", 5)])
+@pytest.mark.parametrize(
+    ("suite", "at_least"), [("code.test.ts", 7), ("paths.test.ts", 11), ("rows.test.ts", 4), ("rejections.test.ts", 5)]
+)
 def test_logic(suite: str, at_least: int) -> None:
     node_suites.run(HERE / suite, at_least=at_least, timeout=120, resolver=RESOLVER)
 

@@ -11,10 +11,14 @@ import uuid
 from tests.contract.api import Api
 from tests.tenants.conftest import Json, Server, Tenant
 
-MADE_AND_GONE = """mutation ($id: UUID!) { createCompany(data: { id: $id, name: "short" }) { id } destroyCompany(id: $id) { id } }"""
+MADE_AND_GONE = (
+    """mutation ($id: UUID!) { createCompany(data: { id: $id, name: "short" }) { id } destroyCompany(id: $id) { id } }"""
+)
 SETTLES_IN = 4  # seconds in which a worker takes the jobs and fails at them; it does not start again so soon
 COMPANY = "mutation ($name: String!) { createCompany(data: { name: $name }) { id } }"
-TIMELINE = """query ($company: UUID!) { timelineActivities(filter: { companyId: { eq: $company } }) { edges { node { name } } } }"""
+TIMELINE = (
+    """query ($company: UUID!) { timelineActivities(filter: { companyId: { eq: $company } }) { edges { node { name } } } }"""
+)
 
 
 def timeline(api: Api, company: str) -> list[Json]:
