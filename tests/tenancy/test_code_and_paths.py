@@ -15,13 +15,22 @@ RESOLVER = HERE.parent / "signin_server" / "resolve.mjs"
 
 
 @pytest.mark.parametrize(
-    ("suite", "at_least"), [("code.test.ts", 7), ("paths.test.ts", 11), ("rows.test.ts", 4), ("rejections.test.ts", 5)]
+    ("suite", "at_least"),
+    [
+        ("answers.test.ts", 3),
+        ("code.test.ts", 7),
+        ("jobs.test.ts", 7),
+        ("paths.test.ts", 11),
+        ("person.test.ts", 2),
+        ("rejections.test.ts", 5),
+        ("rows.test.ts", 4),
+    ],
 )
 def test_logic(suite: str, at_least: int) -> None:
     node_suites.run(HERE / suite, at_least=at_least, timeout=120, resolver=RESOLVER)
 
 
-@pytest.mark.parametrize("part", ["code", "paths", "rows"])
+@pytest.mark.parametrize("part", ["code", "jobs", "paths", "rows"])
 def test_pure_files_import_nothing(part: str) -> None:
     files = sorted((TENANCY / part / "pure").glob("*.ts"))
     assert files
