@@ -19,7 +19,7 @@ RESOLVER = HERE.parent / "signin_server" / "resolve.mjs"
     [
         ("answers.test.ts", 3),
         ("code.test.ts", 7),
-        ("jobs.test.ts", 7),
+        ("jobs.test.ts", 9),
         ("paths.test.ts", 11),
         ("person.test.ts", 2),
         ("rejections.test.ts", 5),

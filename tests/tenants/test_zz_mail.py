@@ -61,14 +61,23 @@ def endless(connection: socket.socket) -> None:
         connection.sendall(b"x" * 2**20)
 
 
+def long_line(connection: socket.socket) -> None:
+    for _ in range(100):
+        connection.sendall(b"x" * 2**20)
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    connection.shutdown(socket.SHUT_RD)
+    connection.close()
+
+
 ANSWERS: dict[str, Callable[[socket.socket], None]] = {
     "a literal of two gigabytes": lambda connection: connection.sendall(b'* LIST () "/" {2000000000}\r\n'),
     "a literal that is sent": endless,
-    "a line without end": lambda connection: [connection.sendall(b"x" * 2**20) for _ in range(100)] and None,
+    "a line without end": long_line,
     "folders without end": lambda connection: connection.sendall(b'* LIST () "/" a\r\n' * 100_000),
-    "a reset": lambda connection: (
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0") or connection.close()
-    ),
+    "a reset": reset,
 }
 
 

@@ -11,7 +11,9 @@ import {
 const logger = new Logger('BoundedJobs');
 
 /** Puts the events of one change into the queue, in as many jobs as they need; what fits in none is logged and left out. */
-export const addEvents = async <Batch extends { name: string; events: readonly unknown[] }>(
+export const addEvents = async <
+  Batch extends { name: string; events: readonly object[] },
+>(
   batch: Batch,
   add: (part: Batch) => Promise<void>,
 ): Promise<void> => {
@@ -28,5 +30,7 @@ export const addEvents = async <Batch extends { name: string; events: readonly u
 };
 
 /** What one change sends to all webhooks together. */
-export const shareAmongWebhooks = <Event>(events: Event[]): Event[] =>
+export const shareAmongWebhooks = <Event extends object>(
+  events: Event[],
+): Event[] =>
   shareAmong(events, MOST_OF_EVENTS);

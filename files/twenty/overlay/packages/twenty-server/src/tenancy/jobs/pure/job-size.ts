@@ -27,50 +27,82 @@ const cutText = (text: string, longest: number): string => {
   return text.slice(0, end >= 0xd800 && end <= 0xdbff ? longest - 1 : longest) + CUT;
 };
 
-const cutTexts = <Value>(value: Value, longest: number): Value =>
-  JSON.parse(
-    JSON.stringify(value, (_key, part: unknown) =>
-      typeof part === 'string' ? cutText(part, longest) : part,
-    ),
-  );
+const cutTexts = (value: unknown, longest: number): unknown =>
+  value === undefined
+    ? undefined
+    : JSON.parse(
+        JSON.stringify(value, (_key, part: unknown) =>
+          typeof part === 'string' ? cutText(part, longest) : part,
+        ),
+      );
 
-/** `value` as it is where it fits, else with its texts cut until it does; undefined where it never does. Cut or not, the shape stays. */
-export const fit = <Value>(value: Value, most: number): Value | undefined => {
+// What people wrote: of an event, and of what a webhook is sent. Names, ids and addresses beside it are never cut.
+type Event = { properties?: unknown; record?: unknown };
+
+const cutEvent = <Given extends object>(given: Given, longest: number): Given => {
+  const { properties, record } = given as Event;
+
+  return {
+    ...given,
+    ...(properties === undefined
+      ? {}
+      : { properties: cutTexts(properties, longest) }),
+    ...(record === undefined ? {} : { record: cutTexts(record, longest) }),
+  };
+};
+
+const firstThatFits = <Value>(
+  value: Value,
+  cut: (longest: number) => Value,
+  most: number,
+): Value | undefined => {
   if (sizeOf(value) <= most) {
     return value;
   }
   for (const longest of CUTS) {
-    const cut = cutTexts(value, longest);
+    const shorter = cut(longest);
 
-    if (sizeOf(cut) <= most) {
-      return cut;
+    if (sizeOf(shorter) <= most) {
+      return shorter;
     }
   }
 
   return undefined;
 };
 
-type Batch = { events: readonly unknown[] };
+type Batch = { events: readonly object[] };
 
-/** Batches that hold the events of `batch`, each of which fits; and how many events fit alone in none. */
+/** Batches that hold the events of `batch`, each of at most `most` bytes, texts cut where they must be; and how many events fit in none. */
 export const fitBatches = <Given extends Batch>(
   batch: Given,
   most: number,
 ): { batches: Given[]; leftOut: number } => {
-  const whole = fit(batch, most);
+  const { events } = batch;
+
+  if (sizeOf({ ...batch, events: [] }) > most) {
+    return { batches: [], leftOut: events.length };
+  }
+
+  const whole = firstThatFits(
+    batch,
+    (longest) => ({
+      ...batch,
+      events: events.map((event) => cutEvent(event, longest)),
+    }),
+    most,
+  );
 
   if (whole !== undefined) {
     return { batches: [whole], leftOut: 0 };
   }
-  if (batch.events.length <= 1) {
-    return { batches: [], leftOut: batch.events.length };
+  if (events.length <= 1) {
+    return { batches: [], leftOut: events.length };
   }
 
-  const middle = Math.ceil(batch.events.length / 2);
-  const halves = [
-    fitBatches({ ...batch, events: batch.events.slice(0, middle) }, most),
-    fitBatches({ ...batch, events: batch.events.slice(middle) }, most),
-  ];
+  const middle = Math.ceil(events.length / 2);
+  const halves = [events.slice(0, middle), events.slice(middle)].map((half) =>
+    fitBatches({ ...batch, events: half }, most),
+  );
 
   return {
     batches: halves.flatMap(({ batches }) => batches),
@@ -79,19 +111,25 @@ export const fitBatches = <Given extends Batch>(
 };
 
 /** Events that are sent to several webhooks, each cut to its share of `most` where all of them are more than that. */
-export const shareAmong = <Event>(
-  events: readonly Event[],
+export const shareAmong = <Given extends object>(
+  events: readonly Given[],
   most: number,
-): Event[] => {
+): Given[] => {
   if (sizeOf(events) <= most) {
     return [...events];
   }
 
-  const share = Math.max(2_048, Math.floor(most / events.length));
+  const share = Math.max(2_048, Math.floor(most / events.length) - 1);
 
-  return events
-    .map((event) => fit(event, share))
-    .flatMap((event) => (event === undefined ? [] : [event]));
+  return events.flatMap((event) => {
+    const fitting = firstThatFits(
+      event,
+      (longest) => cutEvent(event, longest),
+      share,
+    );
+
+    return fitting === undefined ? [] : [fitting];
+  });
 };
 
 /** Options of a job of this size: large ones are not kept. An Error where it is larger than any may be. */
