@@ -17,6 +17,7 @@ from twentyops.settings import WEBHOOK_PATH
 
 MEGABYTE = 1_000_000
 STALL = 6.0
+NOBODY = "00000000-0000-4000-8000-00000000abcd"
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,7 @@ def status_of(outside: Outside, path: str, length: int, sent: int, **headers: st
     [
         ("/clerk/session", 20_000, "application/json"),
         (WEBHOOK_PATH, 300_000, "application/json"),
+        (f"/webhooks/workflows/{NOBODY}/{NOBODY}", 270_000, "application/json"),
         ("/graphql", 11 * MEGABYTE, "application/json"),
         ("/rest/people", 11 * MEGABYTE, "application/json"),
         ("/metadata", 51 * MEGABYTE, "multipart/form-data; boundary=x"),

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { findServerlessTypeProblem, isCodeStep, isOpenWithoutTenantCode } from 'src/tenancy/code/pure/tenant-code';
+import { findServerlessTypeProblem, isCodeStep, isOfRemoteServers, isOpenWithoutTenantCode } from 'src/tenancy/code/pure/tenant-code';
 
 test('the driver that runs nothing is the only one', () => {
   assert.equal(findServerlessTypeProblem('DISABLED'), undefined);
@@ -39,6 +39,9 @@ test('everything else of these classes is closed, and so is what upstream adds l
     DatabaseEventTriggerResolver: ['createOneDatabaseEventTrigger', 'updateOneDatabaseEventTrigger'],
     RouteTriggerResolver: ['createOneRouteTrigger', 'updateOneRouteTrigger'],
     RouteTriggerController: ['get', 'post', 'put', 'patch', 'delete'],
+    RemoteServerResolver: ['createOneRemoteServer', 'updateOneRemoteServer', 'deleteOneRemoteServer'],
+    RemoteTableResolver: ['findDistantTablesWithStatus', 'syncRemoteTable', 'unsyncRemoteTable', 'syncRemoteTableSchemaChanges'],
+    ApplicationVariableEntityResolver: ['updateOneApplicationVariable'],
     SomethingNewResolver: ['findOneServerlessFunction'],
   })) {
     for (const handler of handlers) {
@@ -59,4 +62,11 @@ test('a Code step is known by its type', () => {
   for (const type of ['HTTP_REQUEST', 'code', undefined, null, {}]) {
     assert.equal(isCodeStep(type), false);
   }
+});
+
+test('remote servers can be listed, and are named in the refusal', () => {
+  assert.equal(isOpenWithoutTenantCode('RemoteServerResolver', 'findManyRemoteServersByType'), true);
+  assert.equal(isOfRemoteServers('RemoteServerResolver'), true);
+  assert.equal(isOfRemoteServers('RemoteTableResolver'), true);
+  assert.equal(isOfRemoteServers('ServerlessFunctionResolver'), false);
 });

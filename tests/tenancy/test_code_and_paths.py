@@ -16,13 +16,23 @@ RESOLVER = HERE.parent / "signin_server" / "resolve.mjs"
 
 @pytest.mark.parametrize(
     ("suite", "at_least"),
-    [("code.test.ts", 6), ("paths.test.ts", 11), ("rows.test.ts", 6), ("parents.test.ts", 8), ("events.test.ts", 3)],
+    [
+        ("answers.test.ts", 3),
+        ("code.test.ts", 7),
+        ("events.test.ts", 3),
+        ("jobs.test.ts", 9),
+        ("parents.test.ts", 8),
+        ("paths.test.ts", 11),
+        ("person.test.ts", 2),
+        ("rejections.test.ts", 5),
+        ("rows.test.ts", 6),
+    ],
 )
 def test_logic(suite: str, at_least: int) -> None:
     node_suites.run(HERE / suite, at_least=at_least, timeout=120, resolver=RESOLVER)
 
 
-@pytest.mark.parametrize("part", ["code", "paths", "rows", "events"])
+@pytest.mark.parametrize("part", ["code", "events", "jobs", "paths", "rows"])
 def test_pure_files_import_nothing(part: str) -> None:
     files = sorted((TENANCY / part / "pure").glob("*.ts"))
     assert files

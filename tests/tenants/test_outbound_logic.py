@@ -11,3 +11,7 @@ HERE = Path(__file__).parent
 
 def test_outbound() -> None:
     node_suites.run(HERE / "outbound.test.ts", at_least=9, timeout=120, resolver=HERE.parent / "signin_server" / "resolve.mjs")
+
+
+def test_mail() -> None:
+    node_suites.run(HERE / "mail.test.ts", at_least=10, timeout=120, resolver=HERE.parent / "signin_server" / "resolve.mjs")

@@ -268,3 +268,20 @@ def test_over_rest_a_row_keeps_its_id_and_its_workspace(
             )
             assert answer.status_code == 400, answer.text
             assert (mine.sorts(), mine.views(), own.views().keys()) == before
+
+
+@pytest.mark.parametrize("path", ["views", "viewFields", "viewSorts", "viewFilters", "viewGroups", "viewFilterGroups"])
+def test_over_rest_no_row_brings_its_workspace(server: Server, one: Tenant, path: str) -> None:
+    """It holds the invitation link, and how people sign in."""
+    own = Sorted(one.api)
+    headers = {"Authorization": f"Bearer {one.api_token()}"}
+    for address in (f"/rest/metadata/{path}", f"/rest/metadata/{path}?viewId={own.view}", f"/REST/Metadata/{path}"):
+        answer = server.http.get(address, headers=headers)
+        assert answer.status_code == 200, answer.text
+        assert isinstance(answer.json(), list)
+        assert "inviteHash" not in answer.text
+        assert not any("workspace" in row for row in answer.json())
+    if path == "views":
+        answer = server.http.get(f"/rest/metadata/views/{own.view}", headers=headers)
+        assert answer.json()["id"] == own.view, answer.text
+        assert "inviteHash" not in answer.text

@@ -20,6 +20,14 @@ export const tenantCodeIsOff = () =>
     },
   );
 
+export const remoteServersAreOff = () =>
+  new ForbiddenError(
+    'Remote servers and their tables are switched off on this server',
+    {
+      userFriendlyMessage: msg`Remote servers and their tables are switched off on this server.`,
+    },
+  );
+
 // The first line of upstream's services that make, change, publish or run a tenant's code.
 export const refuseTenantCode = (): void => {
   throw tenantCodeIsOff();

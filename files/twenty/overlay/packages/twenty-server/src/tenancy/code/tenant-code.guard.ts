@@ -8,10 +8,16 @@ import {
   type ExecutionContext,
 } from '@nestjs/common';
 
-import { isOpenWithoutTenantCode } from 'src/tenancy/code/pure/tenant-code';
-import { tenantCodeIsOff } from 'src/tenancy/code/refuse-tenant-code';
+import {
+  isOfRemoteServers,
+  isOpenWithoutTenantCode,
+} from 'src/tenancy/code/pure/tenant-code';
+import {
+  remoteServersAreOff,
+  tenantCodeIsOff,
+} from 'src/tenancy/code/refuse-tenant-code';
 
-// On every class by which tenants' code is made, changed, published or started.
+// On every class by which tenants' code is made, changed, published or started, and on those of remote servers.
 @Injectable()
 export class TenantCodeGuard implements CanActivate {
   canActivate(context: ExecutionContext): boolean {
@@ -24,7 +30,9 @@ export class TenantCodeGuard implements CanActivate {
       return true;
     }
 
-    const refusal = tenantCodeIsOff();
+    const refusal = isOfRemoteServers(context.getClass().name)
+      ? remoteServersAreOff()
+      : tenantCodeIsOff();
 
     throw context.getType() === 'http'
       ? new HttpException(refusal.message, HttpStatus.FORBIDDEN)

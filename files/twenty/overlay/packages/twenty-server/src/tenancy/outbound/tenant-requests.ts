@@ -6,28 +6,38 @@ import { readAllowed } from 'src/tenancy/outbound/pure/public-address';
 import { safeAgents, safeHost } from 'src/tenancy/outbound/pure/safe-agents';
 
 const LARGEST_BODY = 10 * 2 ** 20;
+const LARGEST_KEPT = 2 ** 20;
 const LONGEST_IN_MS = 30_000;
 const MOST_REDIRECTS = 5;
 
 const allowed = readAllowed(process.env.TWENTYOPS_TENANTS_MAY_REACH);
 const agents = safeAgents(allowed);
 
+const makeAxios = (largestAnswer: number): AxiosInstance => {
+  const client = axios.create({
+    httpAgent: agents.http,
+    httpsAgent: agents.https,
+    proxy: false,
+    maxRedirects: MOST_REDIRECTS,
+    maxContentLength: largestAnswer,
+    maxBodyLength: LARGEST_BODY,
+    timeout: LONGEST_IN_MS,
+  });
+
+  client.interceptors.request.use((request) => {
+    request.signal ??= AbortSignal.timeout(request.timeout || LONGEST_IN_MS);
+
+    return request;
+  });
+
+  return client;
+};
+
 /** An axios for such requests; a `timeout` of a request is the whole of its time, not that of silence. */
-export const tenantAxios: AxiosInstance = axios.create({
-  httpAgent: agents.http,
-  httpsAgent: agents.https,
-  proxy: false,
-  maxRedirects: MOST_REDIRECTS,
-  maxContentLength: LARGEST_BODY,
-  maxBodyLength: LARGEST_BODY,
-  timeout: LONGEST_IN_MS,
-});
+export const tenantAxios = makeAxios(LARGEST_BODY);
 
-tenantAxios.interceptors.request.use((request) => {
-  request.signal ??= AbortSignal.timeout(request.timeout || LONGEST_IN_MS);
-
-  return request;
-});
+/** The same for steps of workflows: a run keeps the answer, and each further step of it is written with all answers before. */
+export const tenantAxiosForSteps = makeAxios(LARGEST_KEPT);
 
 /** What a client of mail connects to in place of the host that a tenant wrote. */
 export const tenantHost = (host: string | undefined) =>

@@ -58,7 +58,17 @@ const OPEN = new Map<string, readonly string[]>([
     'ApplicationResolver',
     ['findManyApplications', 'findOneApplication', 'deleteApplication'],
   ],
+  // No tables of other databases either: upstream writes a tenant's words into SQL. The page of integrations lists them.
+  [
+    'RemoteServerResolver',
+    ['findOneRemoteServerById', 'findManyRemoteServersByType'],
+  ],
 ]);
+
+const OF_REMOTE_SERVERS = ['RemoteServerResolver', 'RemoteTableResolver'];
+
+export const isOfRemoteServers = (className: string): boolean =>
+  OF_REMOTE_SERVERS.includes(className);
 
 export const isOpenWithoutTenantCode = (
   className: string,

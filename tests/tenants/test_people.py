@@ -1,0 +1,57 @@
+"""An API key is nobody: it neither changes nor reads the rows that belong to people, of its own tenant or of another."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.contract.api import Api
+from tests.tenants.conftest import Server, Tenant
+from tests.tenants.outbound import LAB_FLAG
+
+MEMBERS = "{ workspaceMembers { edges { node { id locale } } } }"
+CHANGE = "mutation ($id: UUID!, $locale: String!) { updateWorkspaceMember(id: $id, data: { locale: $locale }) { id locale } }"
+OWN_LOCALE = "{ currentUser { currentUserWorkspace { locale } } }"
+THREADS = "{ chatThreads { id } }"
+MESSAGES = 'query { chatMessages(threadId: "00000000-0000-4000-8000-00000000abcd") { id } }'
+
+
+def member(api: Api) -> str:
+    return str(api.records(MEMBERS).ok()["workspaceMembers"]["edges"][0]["node"]["id"])
+
+
+def test_a_person_changes_their_own_locale(attacker: Tenant, api: Api) -> None:
+    who = member(api)
+    for locale in ("fr-FR", "en"):
+        assert api.records(CHANGE, id=who, locale=locale).ok()["updateWorkspaceMember"]["locale"] == locale
+        assert api.metadata(OWN_LOCALE).ok()["currentUser"]["currentUserWorkspace"]["locale"] == locale
+
+
+def test_an_api_key_changes_nobodys(attacker: Tenant, api: Api) -> None:
+    """Without the mend it is the membership that the database finds first, of whichever tenant: here it is not seen whose."""
+    who = member(api)
+    assert api.records(CHANGE, id=who, locale="en").ok()
+    key = attacker.api
+    assert key.records(CHANGE, id=who, locale="de-DE").ok()["updateWorkspaceMember"]["locale"] == "de-DE"
+    assert api.metadata(OWN_LOCALE).ok()["currentUser"]["currentUserWorkspace"]["locale"] == "en"
+    key.records(CHANGE, id=who, locale="en").ok()
+
+
+@pytest.mark.parametrize("locale", ["en-NOWHERE", "toString", "__proto__"])
+def test_a_locale_that_is_unknown_is_refused(attacker: Tenant, api: Api, locale: str) -> None:
+    """It would lock the person out: nothing is found to answer them with."""
+    who = member(api)
+    for asked in (attacker.api, api):
+        answer = asked.records(CHANGE, id=who, locale=locale)
+        assert answer.errors, answer.body
+        assert "There is no such locale" in answer.errors[0]["message"], answer.body
+    assert api.metadata(OWN_LOCALE).ok()["currentUser"]["currentUserWorkspace"]["locale"] == "en"
+
+
+@pytest.mark.parametrize("query", [THREADS, MESSAGES], ids=["threads", "messages"])
+def test_an_api_key_reads_nobodys_conversations(server: Server, attacker: Tenant, api: Api, query: str) -> None:
+    switched = api.records(LAB_FLAG, input={"publicFeatureFlag": "IS_AI_ENABLED", "value": True})
+    if switched.errors:
+        pytest.skip(f"conversations with agents cannot be switched on here: {switched.errors[0]['message']}")
+    answer = attacker.api.metadata(query)
+    assert answer.errors, answer.body
+    assert "belong to people" in answer.errors[0]["message"], answer.body
