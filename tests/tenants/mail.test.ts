@@ -10,7 +10,7 @@ import { test } from 'node:test';
 
 import { boundMail, MAIL_LIMITS } from '../../files/twenty/overlay/packages/twenty-server/src/tenancy/outbound/pure/bounded-mail.ts';
 
-const LIMITS = { bytes: 1_000, text: 100, responses: 20, folders: 5 };
+const LIMITS = { bytes: 1_000, literal: 1_000, text: 100, responses: 20, folders: 5 };
 
 // In the shape of the client: what comes is cut into lines, and each is a response.
 class Client extends EventEmitter {

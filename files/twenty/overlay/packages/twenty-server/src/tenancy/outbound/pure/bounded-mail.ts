@@ -4,17 +4,22 @@
 
 import { type EventEmitter } from 'node:events';
 
-/** `bytes`: all that a connection may receive, after decompression; `text`: bytes of one response without its literals. */
+/**
+ * `bytes`: all that a connection may receive, after decompression; `literal`: one literal of it, a mail with its attachments; `text`: bytes
+ * of one response without its literals.
+ */
 export type MailLimits = {
   bytes: number;
+  literal: number;
   text: number;
   responses: number;
   folders: number;
 };
 
-// In the worker, which reads mails.
+// In the worker, which reads mails, a few hundred over one connection.
 export const MAIL_LIMITS: MailLimits = {
-  bytes: 64 * 2 ** 20,
+  bytes: 256 * 2 ** 20,
+  literal: 50 * 2 ** 20,
   text: 2 * 2 ** 20,
   responses: 200_000,
   folders: 3_000,
@@ -23,6 +28,7 @@ export const MAIL_LIMITS: MailLimits = {
 // In the server, which tries a new account and lists its folders: a folder costs 0.3 ms of the time that everybody shares.
 export const TRIAL_LIMITS: MailLimits = {
   bytes: 4 * 2 ** 20,
+  literal: 2 ** 20,
   text: 256 * 2 ** 10,
   responses: 5_000,
   folders: 3_000,
@@ -104,8 +110,8 @@ export const boundMail = <Client extends EventEmitter>(
 
     const goesOn = write(chunk, ...rest);
 
-    if (streamer.literalWaiting > limits.bytes) {
-      return end(`it announced a literal of more than ${limits.bytes} bytes`);
+    if (streamer.literalWaiting > limits.literal) {
+      return end(`it announced a literal of more than ${limits.literal} bytes`);
     }
 
     return goesOn;
