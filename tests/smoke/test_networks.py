@@ -90,7 +90,7 @@ def answered(host: Host, containers: dict[str, Any], compose: dict[str, Any], na
             for service, asked in questions.items()
         ],
     }
-    told = json.loads(host.check_output("echo %s | python3 -c %s", json.dumps(given), ASK_ALL))
+    told = json.loads(host.check_output("printf %%s %s | python3 -c %s", json.dumps(given), ASK_ALL))
     yes = {
         (service, question)
         for (service, asked), answers in zip(questions.items(), told, strict=True)
