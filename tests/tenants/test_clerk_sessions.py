@@ -246,7 +246,7 @@ def test_api_keys_need_no_session(server: Server, one: Tenant) -> None:
 
 
 def test_live_subscription_ends_with_the_session(server: Server, one: Tenant) -> None:
-    person = one.member()
+    person = one.member("admin")  # may read workflows, of which alone events are sent
     session = server.session(one.workspace, person.email)
     mine = one.api_token()
     with Listener(server, session.access) as listener:
