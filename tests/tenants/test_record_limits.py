@@ -111,26 +111,3 @@ def test_a_workspace_that_asks_for_everything_at_once_leaves_room_for_the_others
     assert max(answer.elapsed.total_seconds() for answer in served) < NEIGHBOUR_WITHIN
     after = server.http.post("/graphql", json={"query": counts(1)}, headers=mine).json()
     assert "errors" not in after, "its places are free again"
-
-
-def test_rest_takes_the_same_places(server: Server, attacker: Tenant) -> None:
-    """While its GraphQL line is full, REST of the same workspace is told to wait as well."""
-    headers = {"Authorization": f"Bearer {server.session(attacker.workspace, attacker.owner.email).access}"}
-    url = str(server.http.base_url).rstrip("/")
-
-    def flood(number: int) -> httpx.Response:
-        return httpx.post(f"{url}/graphql", json={"query": counts(number)}, headers=headers, timeout=120, trust_env=False)
-
-    def rest(_: int) -> httpx.Response:
-        return httpx.get(f"{url}/rest/people?limit=1", headers=headers, timeout=120, trust_env=False)
-
-    with ThreadPoolExecutor(AT_ONCE + 1) as pool:
-        until = time.monotonic() + FLOOD_S
-        floods = [pool.submit(keep_asking, flood, until) for _ in range(AT_ONCE)]
-        answers = pool.submit(keep_asking, rest, until).result()
-        for work in floods:
-            work.result()
-    refused = [answer for answer in answers if answer.status_code == 503]
-    assert refused, [answer.status_code for answer in answers]
-    assert all(int(answer.headers["Retry-After"]) > 0 for answer in refused)
-    assert rest(0).status_code == 200

@@ -270,10 +270,15 @@ def test_over_rest_a_row_keeps_its_id_and_its_workspace(
             assert (mine.sorts(), mine.views(), own.views().keys()) == before
 
 
+@pytest.fixture(scope="module")
+def sorted_view(one: Tenant) -> Sorted:
+    return Sorted(one.api)
+
+
 @pytest.mark.parametrize("path", ["views", "viewFields", "viewSorts", "viewFilters", "viewGroups", "viewFilterGroups"])
-def test_over_rest_no_row_brings_its_workspace(server: Server, one: Tenant, path: str) -> None:
+def test_over_rest_no_row_brings_its_workspace(server: Server, one: Tenant, sorted_view: Sorted, path: str) -> None:
     """It holds the invitation link, and how people sign in."""
-    own = Sorted(one.api)
+    own = sorted_view
     headers = {"Authorization": f"Bearer {one.api_token()}"}
     for address in (f"/rest/metadata/{path}", f"/rest/metadata/{path}?viewId={own.view}", f"/REST/Metadata/{path}"):
         answer = server.http.get(address, headers=headers)

@@ -232,7 +232,13 @@ def test_live_subscription_hears_nothing_that_its_role_may_not_read(server: Serv
         assert not witness.heard("Najran")
 
 
-@pytest.mark.parametrize("name", ["connectedAccount", "person"])
-def test_live_subscription_to_other_objects_is_refused(server: Server, one: Tenant, name: str) -> None:
-    with Listener(server, one.api_token(), objectNameSingular=name) as listener:
-        assert until(lambda: listener.heard("of other objects none"), 10), listener.lines
+def test_live_subscription_to_other_objects_hears_nothing(server: Server, one: Tenant) -> None:
+    """Not even an admin's. The workflow that is made afterwards shows that the event would have been there by then."""
+    mine = one.api_token()
+    made = 'mutation { createPerson(data: { name: { firstName: "Taif" } }) { id } }'
+    with Listener(server, mine, objectNameSingular="person") as listener, Listener(server, mine) as witness:
+        assert until(lambda: create(server, mine, "Abha") and witness.heard("Abha"), 15), witness.lines
+        server.api(mine).records(made).ok()
+        assert until(lambda: create(server, mine, "Najran") and witness.heard("Najran"), 15)
+        assert not listener.heard("Taif")
+        assert not witness.heard("Taif")
