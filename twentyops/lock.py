@@ -68,9 +68,9 @@ def left_behind(lock: dict[str, Any], now: float) -> str:
 
 
 def read() -> dict[str, Any] | None:
-    """The lock on the host, ``None`` where there is none; a damaged one is an expired one."""
-    _, text = ops.remote(f"cat {PATH} 2>/dev/null || true")
-    if not text.strip():
+    """The lock on the host, ``None`` where there is none; a damaged or empty one is an expired one."""
+    there, text = ops.remote(f"cat {PATH} 2>/dev/null")
+    if not there:
         return None
     damaged = {"who": "unknown (damaged file)", "started": 0, "expires": 0}
     try:
@@ -81,12 +81,25 @@ def read() -> dict[str, Any] | None:
     return lock if whole and all(isinstance(lock.get(name), int) for name in ("started", "expires")) else damaged
 
 
+def taking(content: str) -> str:
+    """Shell program that makes the lock of ``content`` on its standard input; it fails where there is one already.
+
+    Only all of the content makes a lock: a deploy killed while it sends it leaves none.
+    """
+    new = f"{PATH}.{RUN}"
+    return (
+        f"umask 077; mkdir -p {DIRECTORY} && cat > {new} && test $(wc -c < {new}) -eq {len(content.encode())} && ln {new} {PATH};"
+        f" s=$?; rm -f {new}; exit $s"
+    )
+
+
 def acquire(minutes: int) -> str | None:
     """Take the lock; a text says who holds it and what to do."""
-    content = json.dumps(make(minutes))
-    script = f"umask 077; mkdir -p {DIRECTORY} && cat > {PATH}.{RUN} && ln {PATH}.{RUN} {PATH} 2>/dev/null; s=$?; rm -f {PATH}.{RUN}; exit $s"
+    content = json.dumps(make(minutes)) + "\n"
+    said = ""
     for _ in range(3):
-        if ops.remote(script, stdin=content)[0]:
+        taken, said = ops.remote(taking(content), stdin=content)
+        if taken:
             release_at_end()
             return None
         holder = read()
@@ -104,7 +117,10 @@ def acquire(minutes: int) -> str | None:
         # moved away only if it is still the one that was judged
         old = shlex.quote(str(holder.get("run", "")))
         ops.remote(f"if [ -z {old} ] || grep -q {old} {PATH}; then mv -f {PATH} {PATH}.taken && rm -f {PATH}.taken; fi")
-    return f"the lock {PATH} could not be taken in three tries; look at it with pyinfra inventory.py ops/status.py"
+    return (
+        f"the lock {PATH} could not be taken in three tries: {said.strip() or 'the droplet did not say why'}. Nothing was changed.\n"
+        "Next: mend that on the droplet (a full or read-only disk?), or look at the lock with pyinfra inventory.py ops/status.py"
+    )
 
 
 def give_back() -> str | None:

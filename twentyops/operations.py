@@ -86,9 +86,16 @@ def remote(command: str, *, stdin: str | None = None, timeout: int = 300, show: 
 
 
 def _write(path: str, mode: str, content: str) -> StringCommand:
-    """Command that writes ``content`` (ending with a line break) to ``path`` in one step: written beside, then moved."""
-    script = 'umask 077; mkdir -p "$(dirname "$1")" && cat > "$1.new" && chmod "$2" "$1.new" && mv -f "$1.new" "$1"'
-    return StringCommand("sh -c", QuoteString(script), "sh", QuoteString(path), mode, _stdin=[content])
+    """Command that writes ``content`` to ``path`` in one step: written beside, then moved, and only all of it.
+
+    A deploy that is killed while it sends the content ends the command's input early, which ``cat`` takes for its end.
+    """
+    script = (
+        'umask 077; mkdir -p "$(dirname "$1")" && cat > "$1.new" && test "$(wc -c < "$1.new")" -eq "$3"'
+        ' && chmod "$2" "$1.new" && mv -f "$1.new" "$1"'
+    )
+    size = len(content.encode()) + (not content.endswith("\n"))  # pyinfra ends each input with a line break
+    return StringCommand("sh -c", QuoteString(script), "sh", QuoteString(path), mode, str(size), _stdin=[content])
 
 
 @operation()

@@ -85,7 +85,7 @@ def test_lock_whose_time_is_over_is_taken_over(deployed: Deployed, write_lock: A
     assert driver.lock(deployed.droplet) == ""
 
 
-@pytest.mark.parametrize("text", ['{"run', '{"who": "x", "expires": "later"}'])
+@pytest.mark.parametrize("text", ["", '{"run', '{"who": "x", "expires": "later"}'])
 def test_damaged_lock_is_taken_over(deployed: Deployed, text: str) -> None:
     deployed.droplet.ssh(f"cat > {PATH}", input=text)
     run = deployed.target.run("tasks/lock.py", "-y", "--limit", "droplet")

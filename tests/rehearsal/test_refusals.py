@@ -51,7 +51,7 @@ def refused(target: Target) -> Refusal:
     ("changes", "says"),
     [
         ({"REGISTRY_PASSWORD": None}, ["REGISTRY_PASSWORD", "missing; Password or access token"]),
-        ({"CLERK_SECRET_KEY": ""}, ["CLERK_SECRET_KEY", "empty; Server only."]),
+        ({"CLERK_SECRET_KEY": ""}, ["CLERK_SECRET_KEY", "empty; For the server and the tenant manager"]),
         ({"CLERK_SECRET_KEY": "sk_test_xxx"}, ["CLERK_SECRET_KEY", "still a placeholder"]),
         ({"SEVER_URL": "http://10.77.0.1"}, ["SEVER_URL (settings.env line ", "did you mean SERVER_URL?"]),
         ({"NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY": "pk_test_notbase64!"}, ["NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY", "copy it"]),

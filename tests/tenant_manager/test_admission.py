@@ -45,6 +45,17 @@ def settled(world: World, made: set[str], waiting: dict[str, str], seconds: floa
     wait_until(same, seconds, lambda: f"{world.twenty.tenants.keys()} {world.twenty.waiting} {tenants(world)} {world.left()}")
 
 
+def filled(world: World, ids: list[str], places: int, seconds: float = 90) -> None:
+    """Wait until so many of these have a workspace, whichever they are, and all the others wait for a place."""
+    there = world.twenty
+    wait_until(
+        lambda: (len(there.tenants), len(there.waiting)) == (places, len(ids) - places),
+        seconds,
+        lambda: f"{there.tenants.keys()} {there.waiting} {tenants(world)} {world.left()}",
+    )
+    settled(world, set(there.tenants), dict.fromkeys(set(ids) - set(there.tenants), "no-room"), seconds)
+
+
 def test_above_the_machines_limit_organizations_wait_and_come_in_their_order(world: World) -> None:
     manager = world.start(MAX_TENANTS="2")
     users = people(world)
@@ -100,9 +111,7 @@ def test_many_at_once_get_exactly_the_places_there_are(world: World) -> None:
     users = people(world)
     world.twenty.slow = 0.05
     ids = [create(world, users[n % 3], f"Firm {n}") for n in range(12)]
-    wait_until(lambda: len(world.twenty.waiting) == 7, 40, lambda: f"{world.twenty.waiting}")
-    settled(world, set(world.twenty.tenants), dict.fromkeys(set(ids) - set(world.twenty.tenants), "no-room"))
-    assert len(world.twenty.tenants) == 5
+    filled(world, ids, 5)
     assert {manager.process.poll() for manager in (first, second)} == {None}
 
 
@@ -189,7 +198,5 @@ def test_a_place_is_kept_through_kills(world: World) -> None:
         manager = world.start(MAX_TENANTS="4", point=False, LISTEN=address)
     world.postgres.kill()
     world.postgres.start()
-    wait_until(lambda: len(world.twenty.waiting) == 3, 90, lambda: f"{world.twenty.waiting} {tenants(world)} {world.left()}")
-    settled(world, set(world.twenty.tenants), dict.fromkeys(set(ids) - set(world.twenty.tenants), "no-room"), 60)
-    assert len(world.twenty.tenants) == 4
+    filled(world, ids, 4)
     assert manager.process.poll() is None

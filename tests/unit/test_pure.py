@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -517,3 +518,50 @@ def test_a_log_tells_what_went_wrong_and_how_it_ended() -> None:
     log = ["began", 'ERROR: relation "core.x" does not exist', *(f"line {n}" for n in range(40)), "Error: cannot go on", "end"]
     assert operations.telling("\n".join(log)) == [log[1], *log[-12:]]
     assert operations.telling("") == []
+
+
+@pytest.fixture
+def taking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], subprocess.CompletedProcess[str]]:
+    """Runs the program that makes a lock here, with an input."""
+    monkeypatch.setattr(lock, "DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(lock, "PATH", str(tmp_path / "lock.json"))
+
+    def run(sent: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", "-c", lock.taking('{"whole": 1}\n')], input=sent, capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("sent", ["", '{"who', '{"whole": 1}'])
+def test_input_cut_off_by_a_kill_makes_no_lock(
+    taking: Callable[[str], subprocess.CompletedProcess[str]], tmp_path: Path, sent: str
+) -> None:
+    assert taking(sent).returncode != 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_second_lock_is_refused_and_the_first_stays(
+    taking: Callable[[str], subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    assert taking('{"whole": 1}\n').returncode == 0
+    again = taking('{"whole": 1}\n')
+    assert again.returncode != 0
+    assert "exists" in again.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["lock.json"]
+    assert (tmp_path / "lock.json").read_text() == '{"whole": 1}\n'
+
+
+@pytest.mark.parametrize("sent", ["", "half of", "a=1", "a=1\nb=2"])
+def test_file_is_replaced_only_by_all_of_its_content(tmp_path: Path, sent: str) -> None:
+    file = tmp_path / "deep" / "server.env"
+    command = operations._write(str(file), "600", "a=1\nb=2\n")
+    file.parent.mkdir()
+    file.write_text("before\n")
+    done = subprocess.run(["sh", "-c", str(command)], input=sent, text=True, check=False)
+    assert done.returncode != 0
+    assert file.read_text() == "before\n"
+    assert subprocess.run(["sh", "-c", str(command)], input="a=1\nb=2\n", text=True, check=False).returncode == 0
+    assert file.read_text() == "a=1\nb=2\n"
+    assert file.stat().st_mode & 0o777 == 0o600
