@@ -2,8 +2,8 @@
 killed leaves what it had found.
 
 The file is named by ACCEPT_RECORD. Lines: ``{"collected": n}``, ``{"test", "outcome": passed, failed or skipped, "seconds",
-"reason"}``, with ``"collecting": true`` for a file that could not be collected (not counted in n), and at the end of an orderly run
-``{"exit": code}``.
+"reason", "printed": [lines]}``, with ``"collecting": true`` for a file that could not be collected (not counted in n), and at the end of
+an orderly run ``{"exit": code}``. What tests print are their figures: at most 20 lines of 400 characters each are kept.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 VARIABLE = "ACCEPT_RECORD"
+MOST_LINES, WIDEST = 20, 400
 
 
 class Recorder:
@@ -52,7 +53,8 @@ class Recorder:
         elif report.skipped and found["outcome"] == "passed":
             found |= {"outcome": "skipped", "reason": _why_skipped(report)}
         if report.when == "teardown":
-            self.write(test=report.nodeid, **self.open.pop(report.nodeid))
+            printed = [line[:WIDEST] for line in report.capstdout.splitlines() if line.strip()][:MOST_LINES]
+            self.write(test=report.nodeid, **self.open.pop(report.nodeid), printed=printed)
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         self.write(exit=int(exitstatus))

@@ -16,7 +16,7 @@ MANY = 12  # of the same kind that a person reads; the rest is in the suite's lo
 
 
 class Case(BaseModel):
-    """One test that did not simply pass, and why."""
+    """One test with a text: why it did not simply pass, or a line that it printed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -60,6 +60,8 @@ class Result(BaseModel):
     skipped: list[Case] = Field(default_factory=list)
     memory: dict[str, Memory] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
+    printed: list[Case] = Field(default_factory=list)
+    """Lines that tests printed, which are their figures (``reason``: the line)."""
     refused: str = ""
     """Why it could not be asked at all; such a result is not kept."""
     edited: str = ""
@@ -78,6 +80,7 @@ class Result(BaseModel):
             case = Case(test=str(line["test"]), reason=str(line.get("reason", "")))
             if line["outcome"] == "passed":
                 self.passed += 1
+                self.printed += [Case(test=case.test, reason=str(text)) for text in line.get("printed", [])]
             else:
                 (self.failed if line["outcome"] == "failed" else self.skipped).append(case)
         return self
@@ -205,6 +208,7 @@ def _below(suite: Suite, result: Result | None) -> list[str]:
         lines.append(f"  larger than the default: {larger}: {suite.why_larger}")
     if result:
         lines += [f"  note: {note}" for note in result.notes]
+        lines += [f"  {case.test.rpartition('::')[2]}: {case.reason}" for case in result.printed]
         lines += _cases("failed", [(case.test, case.reason) for case in result.failed])
         for allowed, word in ((False, "skipped, NOT allowed"), (True, "skipped, allowed")):
             cases = [case for case in result.skipped if bool(allowance(suite, case)) is allowed]

@@ -302,6 +302,12 @@ def test_a_damaged_result_is_asked_anew(house: House) -> None:
     assert house.place.had == ["one"]
 
 
+def test_figures_that_passed_tests_print_are_in_the_table(house: House, capfd: pytest.CaptureFixture[str]) -> None:
+    one = house.suite("one", "write(test='t.py::test_burst', outcome='passed', seconds=1.0, reason='', printed=['p99 0.2 s'])")
+    assert house.accept(one) == 0
+    assert "  test_burst: p99 0.2 s" in capfd.readouterr().out.splitlines()
+
+
 # --- what is recorded -------------------------------------------------------------------------------------------------
 
 
@@ -320,7 +326,8 @@ def test_every_outcome_is_a_line_as_soon_as_it_is_known(tmp_path: Path) -> None:
         def test_skip(): pytest.skip("why not")
         @pytest.mark.xfail(reason="known")
         def test_expected(): assert False
-        def test_fine(): pass
+        def test_fine():
+            for n in range(30): print(f"figure {n}", "x" * 500)
         """)
     )
     record = tmp_path / "record.jsonl"
@@ -351,6 +358,8 @@ def test_every_outcome_is_a_line_as_soon_as_it_is_known(tmp_path: Path) -> None:
     assert found["test_set_up"]["reason"] == "setup: RuntimeError: no set-up"
     assert found["test_skip"]["reason"] == "why not"
     assert found["test_expected"]["reason"].startswith("expected to fail")
+    assert [len(line) for line in found["test_fine"]["printed"]] == [recorder.WIDEST] * recorder.MOST_LINES
+    assert found["test_end"]["printed"] == []
     assert results.recorded(record)[0] == {"collected": 5}
     with record.open("a") as file:
         file.write('{"test": "cut o')
