@@ -109,6 +109,12 @@ def command(argv: Sequence[str], environ: dict[str, str], timeout: float = 600, 
     return Run(tuple(argv), done.returncode, done.stdout, done.stderr, time.monotonic() - began)
 
 
+def smoke(*arguments: str) -> Run:
+    """The smoke suite by itself, as a person calls it."""
+    argv = (sys.executable, "-m", "pytest", "tests/smoke", "-q", "-p", "no:cacheprovider", *arguments)
+    return command(argv, environment(Path("/nonexistent")))
+
+
 class Background:
     """A deploy that runs while the test does something else; killed with all its processes when left."""
 

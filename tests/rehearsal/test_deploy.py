@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 import urllib.request
-from pathlib import Path
 
 import pytest
 
-from lab.rehearse import environment
 from tests.rehearsal import driver
 from tests.rehearsal.conftest import BareDroplet, Deployed
 from twentyops import stack
@@ -182,28 +179,23 @@ def test_status_names_the_service_that_is_stopped_and_a_deploy_mends_it(deployed
     assert {name: c["Id"] for name, c in after.items()} == {name: c["Id"] for name, c in before.items()}
 
 
-def smoke(*arguments: str) -> driver.Run:
-    argv = (sys.executable, "-m", "pytest", "tests/smoke", "-q", "-p", "no:cacheprovider", *arguments)
-    return driver.command(argv, environment(Path("/nonexistent")))
-
-
 def test_smoke_suite_runs_alone(deployed: Deployed) -> None:
     lab = deployed.target.lab
-    run = smoke(f"--hosts=ssh://root@{deployed.droplet.address}", f"--ssh-config={lab.ssh_config}")
+    run = driver.smoke(f"--hosts=ssh://root@{deployed.droplet.address}", f"--ssh-config={lab.ssh_config}")
     assert run.exit_code == 0, str(run)
     assert " passed" in run.text
     assert "skipped" not in run.text
 
 
 def test_smoke_suite_without_a_host_is_an_error() -> None:
-    run = smoke()
+    run = driver.smoke()
     assert run.exit_code == pytest.ExitCode.USAGE_ERROR, str(run)
     assert "pytest tests/smoke --hosts=ssh://root@HOST" in run.text
 
 
 def test_smoke_suite_against_a_bare_host_fails(deployed: Deployed, bare: BareDroplet) -> None:
     droplet = bare("nothing").droplet
-    run = smoke(f"--hosts=ssh://root@{droplet.address}", f"--ssh-config={deployed.target.lab.ssh_config}")
+    run = driver.smoke(f"--hosts=ssh://root@{droplet.address}", f"--ssh-config={deployed.target.lab.ssh_config}")
     assert run.exit_code == pytest.ExitCode.TESTS_FAILED, str(run)
     assert " passed" not in run.text.splitlines()[-1], str(run)
 
