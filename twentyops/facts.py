@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import time
 from typing import Any
 
 from pyinfra.api import FactBase, QuoteString, StringCommand
@@ -25,8 +26,9 @@ class SudoRefusal(FactBase[str]):
 class HostState(FactBase[dict[str, Any]]):
     """What preflight asks of a host, in one round trip.
 
-    Returns ``{os, os_version, codename, machine, architecture, container, mirror, memory_mb, disk_mb, epoch, listeners:
-    {port: process}, docker, cpus, name_servers}``; MB are 1024^2 bytes, ``disk_mb`` is what is free under /var/lib, ``epoch`` seconds since 1970,
+    Returns ``{os, os_version, codename, machine, architecture, container, mirror, memory_mb, disk_mb, clock_ahead_s, listeners:
+    {port: process}, docker, cpus, name_servers}``; MB are 1024^2 bytes, ``disk_mb`` is what is free under /var/lib, ``clock_ahead_s`` how
+    far its clock is ahead of this machine's (the answer's way here makes it at most as much smaller as that took),
     ``container`` the kind of container that the host is (empty for a machine), ``mirror`` its distribution's, ``name_servers``
     whom Docker's own name service asks: those of resolv.conf, and where that is systemd-resolved the ones behind it.
     """
@@ -37,7 +39,7 @@ class HostState(FactBase[dict[str, Any]]):
             'echo "machine=$(uname -m)"; '
             "awk '/^MemTotal:/{print \"memory_mb=\" int($2/1024)}' /proc/meminfo; "
             "df -Pm /var/lib | awk 'NR==2{print \"disk_mb=\" $4}'; "
-            'echo "epoch=$(date +%s)"; '
+            'echo "epoch=$(date +%s.%N)"; '
             'echo "docker=$(command -v docker || true)"; '
             'echo "cpus=$(nproc)"; '
             "r=/etc/resolv.conf; if grep -qs '^nameserver 127\\.0\\.0\\.53' $r; then r=/run/systemd/resolve/resolv.conf; fi; "
@@ -59,8 +61,10 @@ class HostState(FactBase[dict[str, Any]]):
                 state["listeners"][int(port)] = process.split('"')[1] if '"' in process else "unknown"
             elif name == "name_server":
                 state["name_servers"].append(value.partition("%")[0])
+            elif name == "epoch":
+                state["clock_ahead_s"] = float(value) - time.time()
             else:
-                state[name] = int(value) if value.isdigit() and name in {"memory_mb", "disk_mb", "epoch", "cpus"} else value
+                state[name] = int(value) if value.isdigit() and name in {"memory_mb", "disk_mb", "cpus"} else value
         return state
 
 

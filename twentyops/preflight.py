@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,13 +14,17 @@ SUPPORTED = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
 OURS = {"docker-proxy", "dockerd", "caddy"}
 BUILD_MEMORY_MB = 7_500
 BUILD_DISK_MB = 15_000
-CLOCK_TOLERANCE_S = 30
+CLOCK_TOLERANCE_S = 5
+"""What sign-in accepts between Clerk's clock and the server's (LEEWAY in the overlay's session-claims.ts)."""
+BUILDER_CLOCK_TOLERANCE_S = 300
+"""A build asks certificates for their dates, nothing finer."""
 
 
 def droplet(state: dict[str, Any], settings: Settings) -> list[Problem]:
     """What is wrong with the droplet. ``state`` as ``facts.HostState`` gives it."""
     name = f"droplet {settings.droplet_host}"
     problems = _system(name, state, settings)
+    problems += _clock(name, state, CLOCK_TOLERANCE_S, f"and sign-in accepts {CLOCK_TOLERANCE_S} s")
     wanted = sum(settings.memory_limits.values()) + settings.reserved_memory_mb
     if wanted > state["memory_mb"]:
         sizes = ", ".join(f"{k} {v}" for k, v in settings.memory_limits.items())
@@ -59,6 +62,7 @@ def builder(state: dict[str, Any], settings: Settings, must_build: bool) -> list
             ]
         return []
     problems = _system(name, state, settings)
+    problems += _clock(name, state, BUILDER_CLOCK_TOLERANCE_S, "so certificates would be refused")
     if must_build and state["memory_mb"] < BUILD_MEMORY_MB:
         problems.append(
             Problem(
@@ -88,12 +92,16 @@ def _system(name: str, state: dict[str, Any], settings: Settings) -> list[Proble
         )
     if state.get("machine") not in {"x86_64", "aarch64"}:
         problems.append(Problem(name, f"is a {state.get('machine')} machine; Twenty's image needs x86_64 or aarch64"))
-    offset = abs(state["epoch"] - time.time())
-    if offset > CLOCK_TOLERANCE_S:
-        problems.append(
-            Problem(name, f"its clock is {offset:.0f} s off; tokens and certificates would fail: timedatectl set-ntp true")
-        )
     return problems
+
+
+def _clock(name: str, state: dict[str, Any], tolerance: float, why: str) -> list[Problem]:
+    """A clock that is not this machine's, either way; which of the two is wrong cannot be told from here."""
+    ahead = state["clock_ahead_s"]
+    if abs(ahead) <= tolerance:
+        return []
+    text = f"its clock is {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this machine's, {why}"
+    return [Problem(name, f"{text}: compare both with a clock that is right, and run timedatectl set-ntp true where it is wrong")]
 
 
 def clerk_instance(settings: Settings, ask: Callable[[str], bool] = clerk.is_test_mode_on) -> list[Problem]:

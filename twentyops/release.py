@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import json
+import os
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -68,8 +69,12 @@ class Manifest:
 
 
 def who() -> str:
-    """``user@host`` of the person or job that deploys."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    """``user@host`` of the person or job that deploys; the user's number where it has no name (a container of a CI)."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def now() -> str:

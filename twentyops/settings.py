@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import difflib
+import io
 import ipaddress
 import json
 import os
@@ -33,6 +35,15 @@ LAB_VARIABLE = "TWENTYOPS_LAB"
 LAB_ONLY = "For rehearsals, refused elsewhere:"
 PRODUCTION_HOST = "167.99.20.94"
 WEBHOOK_PATH = "/webhooks/clerk"
+INNER_PORTS = {
+    5432: "Postgres",
+    6379: "Redis",
+    3000: "Twenty's server",
+    2019: "Caddy's admin",
+    2020: "the tenant manager",
+    2375: "Docker",
+}
+"""What is never open to the outside; the smoke suite looks at each."""
 HEAP_SHARE = 0.75
 """Node's heap, of what its container may take."""
 SERVER_SEMI_SPACE_MB = 32
@@ -116,7 +127,24 @@ def _url(value: str) -> str:
         raise ValueError("give a full address such as http://203.0.113.7 or https://crm.example.com")
     if parts.path.strip("/") or parts.query or parts.fragment or parts.username:
         raise ValueError("give the origin only: scheme, host and perhaps port, no path")
-    return value.rstrip("/")
+    host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else str(parts.hostname)
+    usual = parts.port in (None, 80 if parts.scheme == "http" else 443)
+    return f"{parts.scheme}://{host}" + ("" if usual else f":{parts.port}")
+
+
+def _public_origin(value: str) -> str:
+    """As a browser writes an origin: no final slash, lower case, no port that goes without saying."""
+    return _url(value.strip()) if value.strip() else ""
+
+
+def _webhook_address(value: str) -> str:
+    """The same for the address that Clerk calls; another path is left for the comparison to refuse."""
+    value = value.strip().rstrip("/")
+    origin = value.removesuffix(WEBHOOK_PATH)
+    try:
+        return value if origin == value else _url(origin) + WEBHOOK_PATH
+    except ValueError:
+        return value
 
 
 def _public_key(value: str) -> str:
@@ -294,7 +322,7 @@ class Settings(BaseSettings):
     )
 
     # -- address -------------------------------------------------------------------------------------------------------
-    server_url: str = Field(
+    server_url: Annotated[str, AfterValidator(_public_origin)] = Field(
         "",
         description="Public origin that people open; empty: http://<DROPLET_HOST>. With a domain and https Caddy gets the certificate; https has no port but 443.",
     )
@@ -309,7 +337,7 @@ class Settings(BaseSettings):
     clerk_webhook_secret: Annotated[SecretStr, AfterValidator(_webhook_secrets)] = Field(
         description="Signing secret of the webhook endpoint; while one replaces another: both, with a comma."
     )
-    clerk_webhook_url: str = Field(
+    clerk_webhook_url: Annotated[str, AfterValidator(_webhook_address)] = Field(
         "", description=f"Address that Clerk calls; empty: <SERVER_URL>{WEBHOOK_PATH}. Anything else is refused."
     )
 
@@ -471,6 +499,8 @@ def _is_secret(name: str) -> bool:
     return "SecretStr" in str(NAMES[name].annotation)
 
 
+MAY_HAVE_LINES = {"CLERK_JWT_KEY", "BUILD_CONTEXTS"}
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 NEUTRAL = {
     "DROPLET_HOST_KEY": "ssh-ed25519 AAAA",
     "REGISTRY_USERNAME": "-",
@@ -488,6 +518,13 @@ def _inconsistencies(s: Settings, refused: set[str]) -> list[Problem]:
     try:
         url = urlsplit(_url(s.public_url))
         bare_address = _is_address(url.hostname or "")
+        if url.port in INNER_PORTS:
+            found.append(
+                Problem(
+                    "SERVER_URL",
+                    f"port {url.port} is kept for {INNER_PORTS[url.port]}, which stays closed to the outside: leave the port out, or take another",
+                )
+            )
         if url.hostname in {"localhost", "127.0.0.1", "::1"}:
             found.append(
                 Problem("SERVER_URL", f"{s.public_url} is not reachable for visitors; give the droplet's public address")
@@ -617,27 +654,44 @@ def _read_file(path: Path) -> tuple[dict[str, str], list[Problem]]:
     """Values of one settings file, and what is wrong with its lines."""
     values: dict[str, str] = {}
     problems = []
-    resolved = DotEnv(path, interpolate=False).dict()
-    with path.open(encoding="utf-8") as stream:
-        for binding in parse_stream(stream):
-            where = f"{path.name} line {binding.original.line}"
-            if binding.error:
-                problems.append(Problem(where, "cannot be read; write NAME=value"))
-            elif binding.key is not None:
-                name = binding.key.upper()
-                if name not in NAMES:
-                    near = difflib.get_close_matches(name, NAMES, n=1)
-                    problems.append(
-                        Problem(
-                            f"{binding.key} ({where})",
-                            "unknown" + (f"; did you mean {near[0]}?" if near else "; see .env.example"),
-                        )
+    try:
+        text = _text(path.read_bytes())
+    except ValueError as error:
+        return {}, [Problem(str(path), str(error))]
+    resolved = DotEnv(None, io.StringIO(text), interpolate=False).dict()
+    for binding in parse_stream(io.StringIO(text)):
+        where = f"{path.name} line {binding.original.line}"
+        if binding.error:
+            problems.append(Problem(where, "cannot be read; write NAME=value"))
+        elif binding.key is not None:
+            name = binding.key.upper()
+            if name not in NAMES:
+                near = difflib.get_close_matches(name, NAMES, n=1)
+                problems.append(
+                    Problem(
+                        f"{binding.key} ({where})",
+                        "unknown" + (f"; did you mean {near[0]}?" if near else "; see .env.example"),
                     )
-                elif name in values:
-                    problems.append(Problem(f"{name} ({where})", "set twice; keep one"))
-                else:
-                    values[name] = resolved.get(binding.key) or ""
+                )
+            elif name in values:
+                problems.append(Problem(f"{name} ({where})", "set twice; keep one"))
+            else:
+                values[name] = resolved.get(binding.key) or ""
     return values, problems
+
+
+def _text(data: bytes) -> str:
+    """A settings file's text: UTF-8, with or without the mark that Windows writes. ``ValueError`` says what else it is."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError("is UTF-16, as some Windows programs write; save it as UTF-8")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"is not UTF-8: line {line} has a byte that is none (Latin-1?); save it as UTF-8") from None
+    if "\0" in text:
+        raise ValueError("holds a NUL character; save it as UTF-8 text")
+    return text
 
 
 def _may_be_empty(name: str) -> bool:
@@ -657,6 +711,11 @@ def load(environ: dict[str, str] | None = None) -> Settings:
     if ENV_FILE_VARIABLE in environ and not path.is_file():
         problems.append(Problem(ENV_FILE_VARIABLE, f"no file at {path}"))
     values |= {name: environ[name] for name in NAMES if name in environ}
+    values = {name: value.strip() for name, value in values.items()}
+    for name, value in list(values.items()):
+        if name not in MAY_HAVE_LINES and CONTROL.search(value):
+            problems.append(Problem(name, "holds a line break, a tab or another control character; give it as one line"))
+            del values[name]
     for name, value in list(values.items()):
         if _required(name) and not value.strip():
             problems.append(Problem(name, "empty; " + (NAMES[name].description or "")))

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from twentyops.csp import FILE_POLICY, script_hash
+from twentyops.settings import INNER_PORTS
 
 
 def test_health(public: httpx.Client) -> None:
@@ -95,7 +96,7 @@ def test_rest_without_token_is_refused(public: httpx.Client) -> None:
     assert public.get("/rest/people").status_code in {400, 401, 403}
 
 
-@pytest.mark.parametrize("port", [5432, 6379, 3000, 2019, 2020, 2375])
+@pytest.mark.parametrize("port", INNER_PORTS)
 def test_inner_port_is_closed_to_the_outside(public: httpx.Client, port: int) -> None:
     host = urlsplit(str(public.base_url)).hostname
     with socket.socket() as probe:

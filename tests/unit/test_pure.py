@@ -37,7 +37,7 @@ def settings(**changed: str) -> Settings:
 
 
 def problems(function: Any, **changed: Any) -> str:
-    state = {**HOST, "epoch": int(time.time()), **changed}
+    state = {**HOST, "clock_ahead_s": 0.2, **changed}
     return "\n".join(f"{p.setting} {p.remedy}" for p in function(state))
 
 
@@ -59,7 +59,8 @@ def test_a_four_gigabyte_droplet_is_enough_for_the_defaults() -> None:
         ({"os": "debian", "os_version": "11"}, "supported are Debian 12 and 13"),
         ({"os": "debian", "os_version": "12", "mirror": ""}, "no mirror of Debian bookworm"),
         ({"machine": "riscv64"}, "riscv64"),
-        ({"epoch": 1_600_000_000}, "clock"),
+        ({"clock_ahead_s": 5.2}, "its clock is 5.2 s ahead of this machine's, and sign-in accepts 5 s"),
+        ({"clock_ahead_s": -20}, "its clock is 20.0 s behind"),
     ],
 )
 def test_unfit_droplet_is_refused_with_the_remedy(changed: dict[str, Any], part: str) -> None:
@@ -69,6 +70,16 @@ def test_unfit_droplet_is_refused_with_the_remedy(changed: dict[str, Any], part:
 @pytest.mark.parametrize(("system", "version"), [("debian", "12"), ("debian", "13"), ("ubuntu", "22.04"), ("ubuntu", "24.04")])
 def test_supported_distribution_passes(system: str, version: str) -> None:
     assert on_droplet(os=system, os_version=version) == ""
+
+
+def test_clock_may_be_off_by_what_sign_in_accepts() -> None:
+    overlay = Path(__file__).parents[2] / "files/twenty/overlay"
+    text = (overlay / "packages/twenty-server/src/auth/clerk/pure/session-claims.ts").read_text()
+    assert f"const LEEWAY = {preflight.CLOCK_TOLERANCE_S};" in text
+    assert on_droplet(clock_ahead_s=-preflight.CLOCK_TOLERANCE_S + 0.1) == ""
+    remote = settings(BUILDER_HOST="10.77.0.12", BUILDER_HOST_KEY=GOOD["DROPLET_HOST_KEY"])
+    assert problems(lambda s: preflight.builder(s, remote, must_build=False), clock_ahead_s=20) == ""
+    assert "its clock is 400.0 s ahead" in problems(lambda s: preflight.builder(s, remote, must_build=False), clock_ahead_s=400)
 
 
 def test_our_own_proxy_on_port_80_is_no_problem() -> None:

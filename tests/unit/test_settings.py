@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twentyops.errors import Refused
-from twentyops.settings import NAMES, PRODUCTION_HOST, load, publishable_key_host, render_env_example
+from twentyops.settings import INNER_PORTS, NAMES, PRODUCTION_HOST, load, publishable_key_host, render_env_example
 
 
 def publishable(host: str = "lab-1.clerk.accounts.dev", kind: str = "test") -> str:
@@ -86,10 +86,54 @@ def test_malformed_clerk_value_is_refused_by_name(name: str, text: str) -> None:
         ("10.77.0.11", "full address"),
         ("http://10.77.0.11/crm", "origin only"),
         ("https://10.77.0.11", "needs a domain"),
+        *((f"http://10.77.0.11:{port}", f"port {port} is kept for") for port in INNER_PORTS),
     ],
 )
 def test_public_url_that_visitors_cannot_use_is_refused(url: str, part: str) -> None:
     assert part in refusal({"SERVER_URL": url})["SERVER_URL"]
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("http://10.77.0.11/", "http://10.77.0.11"),
+        ("http://10.77.0.11:80", "http://10.77.0.11"),
+        (" http://10.77.0.11 ", "http://10.77.0.11"),
+        ("HTTP://10.77.0.11:8080/", "http://10.77.0.11:8080"),
+        ("https://CRM.Example.com:443/", "https://crm.example.com"),
+    ],
+)
+def test_public_url_is_what_a_browser_calls_the_origin(url: str, origin: str) -> None:
+    for webhook in ("", f"{url.strip().rstrip('/')}/webhooks/clerk/"):
+        settings = load({**GOOD, "SERVER_URL": url, "CLERK_WEBHOOK_URL": webhook})
+        assert (settings.public_url, settings.webhook_url) == (origin, f"{origin}/webhooks/clerk")
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n in GOOD])
+def test_blanks_around_a_value_are_left_out_and_a_line_break_inside_is_refused(name: str) -> None:
+    assert load({**GOOD, name: f" {GOOD[name]}\r\n"}) == load(GOOD)
+    assert "line break" in refusal({name: f"{GOOD[name][:4]}\n{GOOD[name][4:]}"})[name]
+
+
+@pytest.mark.parametrize(
+    ("data", "part"),
+    [
+        ("REGISTRY_USERNAME=café\n".encode("utf-16"), "is UTF-16"),
+        (b"# a comment\nREGISTRY_USERNAME=caf\xe9\n", "is not UTF-8: line 2"),
+        (b"REGISTRY_USERNAME=a\0b\n", "NUL"),
+    ],
+)
+def test_settings_file_of_another_encoding_is_refused_by_name(tmp_path: Path, data: bytes, part: str) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes(data)
+    assert part in refusal({"TWENTYOPS_ENV_FILE": str(file)})[str(file)]
+
+
+def test_settings_file_may_begin_with_the_mark_of_windows(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes("\ufeffREGISTRY_USERNAME=café\r\n".encode())
+    environ = {name: value for name, value in GOOD.items() if name != "REGISTRY_USERNAME"}
+    assert load({**environ, "TWENTYOPS_ENV_FILE": str(file)}).registry_username == "café"
 
 
 def test_live_key_needs_https_and_a_domain() -> None:
