@@ -27,7 +27,7 @@ class HostState(FactBase[dict[str, Any]]):
     """What preflight asks of a host, in one round trip.
 
     Returns ``{os, os_version, codename, machine, architecture, container, mirror, memory_mb, disk_mb, clock_ahead_s, listeners:
-    {port: process}, docker, cpus, name_servers}``; MB are 1024^2 bytes, ``disk_mb`` is what is free under /var/lib, ``clock_ahead_s`` how
+    {port: process}, published: {port: (Compose project, container)}, docker, cpus, name_servers}``; MB are 1024^2 bytes, ``disk_mb`` is what is free under /var/lib, ``clock_ahead_s`` how
     far its clock is ahead of this machine's (the answer's way here makes it at most as much smaller as that took),
     ``container`` the kind of container that the host is (empty for a machine), ``mirror`` its distribution's, ``name_servers``
     whom Docker's own name service asks: those of resolv.conf, and where that is systemd-resolved the ones behind it.
@@ -49,20 +49,26 @@ class HostState(FactBase[dict[str, Any]]):
             # works before any list was downloaded, and for every form of the sources
             "apt-get update --print-uris 2>/dev/null "
             "| sed -n \"s|^'\\(.*\\)/dists/$VERSION_CODENAME/InRelease'.*|mirror=\\1|p\" | head -n 1; "
+            "docker ps --format 'published={{.Label \"com.docker.compose.project\"}} {{.Names}} {{.Ports}}' 2>/dev/null; "
             'ss -Hltnp 2>/dev/null | awk \'{n=split($4,a,":"); print "listener=" a[n] " " $6}\'; true'
         )
 
     def process(self, output: list[str]) -> dict[str, Any]:
-        state: dict[str, Any] = {"listeners": {}, "mirror": "", "container": "", "cpus": 1, "name_servers": []}
+        state: dict[str, Any] = {"listeners": {}, "published": {}, "mirror": "", "container": "", "cpus": 1, "name_servers": []}
         for line in output:
             name, _, value = line.partition("=")
             if name == "listener":
                 port, _, process = value.partition(" ")
                 state["listeners"][int(port)] = process.split('"')[1] if '"' in process else "unknown"
+            elif name == "published":
+                project, container, ports = value.split(" ", 2)
+                for first, last in re.findall(r":(\d+)(?:-(\d+))?->", ports):
+                    numbers = range(int(first), int(last or first) + 1)
+                    state["published"] |= dict.fromkeys(numbers, (project, container))
             elif name == "name_server":
                 state["name_servers"].append(value.partition("%")[0])
             elif name == "epoch":
-                state["clock_ahead_s"] = float(value) - time.time()
+                state["clock_ahead_s"] = float(value.removesuffix(".N")) - time.time()  # a Mac's date knows no %N
             else:
                 state[name] = int(value) if value.isdigit() and name in {"memory_mb", "disk_mb", "cpus"} else value
         return state

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twentyops import clerk
+from twentyops import clerk, stack
 from twentyops.errors import Problem
 from twentyops.settings import Settings
-from twentyops.stack import published_ports
 
 SUPPORTED = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
 OURS = {"docker-proxy", "dockerd", "caddy"}
@@ -43,9 +42,17 @@ def droplet(state: dict[str, Any], settings: Settings) -> list[Problem]:
                 "free some (docker image prune) or take a larger disk",
             )
         )
-    for port in published_ports(settings):
+    for port in stack.published_ports(settings):
         process = state["listeners"].get(port)
-        if process and process not in OURS:
+        project, container = state["published"].get(port, (stack.PROJECT, ""))
+        if project != stack.PROJECT:
+            problems.append(
+                Problem(
+                    name,
+                    f"port {port} is taken by the container {container}: stop it and keep it stopped (docker rm --force {container})",
+                )
+            )
+        elif process and process not in OURS:
             problems.append(
                 Problem(name, f"port {port} is taken by {process}: stop and disable it (systemctl disable --now {process})")
             )

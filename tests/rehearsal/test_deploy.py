@@ -179,6 +179,21 @@ def test_status_names_the_service_that_is_stopped_and_a_deploy_mends_it(deployed
     assert {name: c["Id"] for name, c in after.items()} == {name: c["Id"] for name, c in before.items()}
 
 
+def test_port_that_another_container_publishes_is_refused_with_its_name(deployed: Deployed) -> None:
+    droplet = deployed.droplet
+    droplet.ssh("docker run --detach --name blog --publish 8080:80 $(docker inspect --format '{{.Image}}' twenty-caddy-1)")
+    try:
+        target = deployed.target.having(SERVER_URL=f"http://{droplet.address}:8080", CLERK_WEBHOOK_URL=None)
+        before = driver.containers(droplet)
+        run = target.run()
+        assert run.exit_code == 1, str(run)
+        assert "port 8080 is taken by the container blog" in run.text
+        assert "Starting operation" not in run.text
+        assert driver.containers(droplet) == before
+    finally:
+        droplet.ssh("docker rm --force --volumes blog")
+
+
 def test_smoke_suite_runs_alone(deployed: Deployed) -> None:
     lab = deployed.target.lab
     run = driver.smoke(f"--hosts=ssh://root@{deployed.droplet.address}", f"--ssh-config={lab.ssh_config}")

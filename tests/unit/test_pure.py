@@ -28,7 +28,7 @@ IMAGES = {name: f"r.example.com/{name}@sha256:{'0' * 64}" for name in ("postgres
 SECRETS = {name: name[0] * 64 for name in stack.SECRETS}
 HOST = {
     "os": "debian", "os_version": "13", "codename": "trixie", "machine": "x86_64", "memory_mb": 3900, "disk_mb": 40_000,
-    "listeners": {22: "sshd"}, "docker": "/usr/bin/docker", "mirror": "http://mirror.example/debian",
+    "listeners": {22: "sshd"}, "published": {}, "docker": "/usr/bin/docker", "mirror": "http://mirror.example/debian",
 }  # fmt: skip
 
 
@@ -55,6 +55,8 @@ def test_a_four_gigabyte_droplet_is_enough_for_the_defaults() -> None:
         ({"memory_mb": 2000}, "take a larger droplet"),
         ({"disk_mb": 500}, "500 MB free"),
         ({"listeners": {80: "nginx"}}, "port 80 is taken by nginx"),
+        ({"listeners": {80: "docker-proxy"}, "published": {80: ("", "web")}}, "port 80 is taken by the container web"),
+        ({"published": {80: ("blog", "blog-web-1")}}, "docker rm --force blog-web-1"),
         ({"os": "alpine", "os_version": "3.20"}, "supported are Debian 12 and 13"),
         ({"os": "debian", "os_version": "11"}, "supported are Debian 12 and 13"),
         ({"os": "debian", "os_version": "12", "mirror": ""}, "no mirror of Debian bookworm"),
@@ -84,6 +86,19 @@ def test_clock_may_be_off_by_what_sign_in_accepts() -> None:
 
 def test_our_own_proxy_on_port_80_is_no_problem() -> None:
     assert on_droplet(listeners={80: "docker-proxy", 22: "sshd"}) == ""
+    ours = {80: ("twenty", "twenty-caddy-1")}
+    assert on_droplet(listeners={80: "docker-proxy", 22: "sshd"}, published=ours) == ""
+
+
+def test_containers_that_publish_a_port_are_read_with_their_project() -> None:
+    state = facts.HostState().process(
+        [
+            "published=twenty twenty-caddy-1 0.0.0.0:80->80/tcp, [::]:80->80/tcp, 443/tcp, 2019/tcp",
+            "published= web 127.0.0.1:8080-8081->80-81/tcp",
+            "published= quiet ",
+        ]
+    )
+    assert state["published"] == {80: ("twenty", "twenty-caddy-1"), 8080: ("", "web"), 8081: ("", "web")}
 
 
 def test_builder_needs_memory_only_where_it_builds() -> None:
