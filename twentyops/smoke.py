@@ -12,6 +12,7 @@ from typing import Any
 
 from pyinfra import logger
 
+from twentyops import ssh
 from twentyops.plan import Plan
 
 ROOT = Path(__file__).parent.parent
@@ -24,7 +25,7 @@ def ssh_config(host: str, data: dict[str, Any]) -> str:
         f"Host {host}",
         f"  User {data['ssh_user']}",
         f"  Port {data['ssh_port']}",
-        f"  UserKnownHostsFile {data['ssh_known_hosts_file']}",
+        f"  UserKnownHostsFile {ssh.in_config(data['ssh_known_hosts_file'])}",
         "  StrictHostKeyChecking yes",
         "  BatchMode yes",
         "  LogLevel ERROR",
@@ -33,7 +34,7 @@ def ssh_config(host: str, data: dict[str, Any]) -> str:
         "  ControlPersist 30",
     ]
     if key := data.get("ssh_key"):
-        lines += [f"  IdentityFile {key}", "  IdentitiesOnly yes"]
+        lines += [f"  IdentityFile {ssh.in_config(key)}", "  IdentitiesOnly yes"]
     return "\n".join(lines) + "\n"
 
 

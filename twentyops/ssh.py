@@ -78,14 +78,19 @@ def explain_connection_errors() -> None:
     SSHConnector.connect = connect_or_explain  # type: ignore[method-assign]
 
 
+def in_config(path: str | Path) -> str:
+    """A path as OpenSSH's configuration takes it for itself: blanks quoted, percent signs doubled (they stand for host, user, ...)."""
+    return f'"{path}"'.replace("%", "%%")
+
+
 def ssh_arguments(data: dict[str, Any]) -> list[str]:
     """Options for OpenSSH's client that mean the same as ``host_data``."""
     arguments = [
-        "-o", f"UserKnownHostsFile={data['ssh_known_hosts_file']}", "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes",
+        "-o", f"UserKnownHostsFile={in_config(data['ssh_known_hosts_file'])}", "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes",
         "-o", "ConnectTimeout=10", "-p", str(data["ssh_port"]),
     ]  # fmt: skip
     if key := data.get("ssh_key"):
-        arguments += ["-i", key, "-o", "IdentitiesOnly=yes"]
+        arguments += ["-o", f"IdentityFile={in_config(key)}", "-o", "IdentitiesOnly=yes"]
     return arguments
 
 

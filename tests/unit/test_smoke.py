@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from twentyops import smoke
+from twentyops import smoke, ssh
 
 OUTPUT = """\
 F.
@@ -36,3 +36,17 @@ def test_a_failed_test_names_the_file_with_the_whole_output(tmp_path: Path, monk
     assert found
     assert Path(found[1]).read_text() == OUTPUT + "a warning\n"
     assert Path(found[1]).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", ["plain", "with a blank", "100%h", "%d and more"])
+def test_every_path_is_the_same_for_openssh(tmp_path: Path, name: str) -> None:
+    """In the smoke suite's configuration, and in the options of the tunnel to the builder."""
+    directory = tmp_path / name
+    data = {"ssh_user": "root", "ssh_port": 22, "ssh_known_hosts_file": f"{directory}/known", "ssh_key": f"{directory}/key"}
+    config = tmp_path / "ssh_config"
+    config.write_text(smoke.ssh_config("203.0.113.7", data))
+    for arguments in (["-F", str(config)], ["-F", "none", *ssh.ssh_arguments(data)]):
+        done = subprocess.run(["ssh", "-G", *arguments, "203.0.113.7"], capture_output=True, text=True, check=True)
+        read = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+        shown = {option: read[option].strip('"').replace("%%", "%") for option in ("userknownhostsfile", "identityfile")}
+        assert shown == {"userknownhostsfile": f"{directory}/known", "identityfile": f"{directory}/key"}
