@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -31,6 +32,17 @@ class SourceError(Exception):
     def __init__(self, setting: str, remedy: str) -> None:
         super().__init__(f"{setting}: {remedy}")
         self.problem = Problem(setting, remedy)
+
+
+class GitError(SourceError):
+    """A git command that failed, with git's own last line as ``reason``."""
+
+    def __init__(self, directory: Path | None, reason: str) -> None:
+        self.reason = reason
+        remedy = "look at it with git there"
+        if "dubious ownership" in reason:
+            remedy = f"it belongs to another user; if you trust it: git config --global --add safe.directory {shlex.quote(str(directory))}"
+        super().__init__("TWENTY_SOURCE", f"git cannot read {directory} ({reason}): {remedy}")
 
 
 def split_login(address: str) -> tuple[str, dict[str, str]]:
@@ -79,13 +91,12 @@ class Source:
             _git(self.repository, "read-tree", self.commit, environ=environ)
             try:
                 _git(self.repository, "checkout-index", "--all", "--force", f"--prefix={destination}/", environ=environ)
-            except subprocess.CalledProcessError as error:
+            except GitError as error:
                 # what is built from a part of a commit must not carry its name
                 shutil.rmtree(destination, ignore_errors=True)
-                reason = (str(error.stderr).strip().splitlines() or ["git gave no reason"])[-1]
                 raise SourceError(
                     "TWENTY_SOURCE",
-                    f"commit {self.commit} is not complete in {self.repository} ({reason}); fetch it again, or give a directory"
+                    f"commit {self.commit} is not complete in {self.repository} ({error.reason}); fetch it again, or give a directory"
                     " with the files of that commit and no .git",
                 ) from error
         finally:
@@ -137,13 +148,9 @@ def _find_remote(settings: Settings) -> Source:
     commit = ref if re.fullmatch(r"[0-9a-f]{40}", ref) else ""
     if not commit:
         try:
-            listing = subprocess.run(
-                ["git", "ls-remote", "--", url, ref, f"{ref}^{{}}"],
-                capture_output=True, text=True, check=True, timeout=60, env={**os.environ, "GIT_TERMINAL_PROMPT": "0", **login},
-            ).stdout.splitlines()  # fmt: skip
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            reason = (getattr(error, "stderr", "") or "no answer in 60 s").strip().splitlines()[-1]
-            raise SourceError("TWENTY_SOURCE", f"{url} cannot be read: {reason}") from error
+            listing = _git(None, "ls-remote", "--", url, ref, f"{ref}^{{}}", environ=login, timeout=60).splitlines()
+        except GitError as error:
+            raise SourceError("TWENTY_SOURCE", f"{url} cannot be read: {error.reason}") from error
         if not listing:
             raise SourceError("TWENTY_REF", f"{ref} is no tag or branch of {url}; look at its list of tags")
         peeled = [line for line in listing if line.endswith("^{}")]
@@ -172,7 +179,7 @@ def fetch(source: Source) -> None:
                 environ=source.login,
                 timeout=1800,
             )
-        except subprocess.CalledProcessError:
+        except GitError:
             # some servers hand out refs only
             _git(
                 source.repository,
@@ -210,10 +217,24 @@ def patched_tree(source: Source, content_hash: str) -> Path:
     return destination
 
 
-def _git(directory: Path, *arguments: str, environ: dict[str, str] | None = None, check: bool = True, timeout: int = 300) -> str:
-    result = subprocess.run(
-        ["git", *(["--git-dir", str(directory)] if (directory / "HEAD").is_file() else ["-C", str(directory)]), *arguments],
-        env={**os.environ, "GIT_TERMINAL_PROMPT": "0", **(environ or {})},
-        capture_output=True, text=True, check=check, timeout=timeout,
-    )  # fmt: skip
+def _git(
+    directory: Path | None, *arguments: str, environ: dict[str, str] | None = None, check: bool = True, timeout: int = 300
+) -> str:
+    """What a git command prints, without the last line break. Raises GitError where it fails and ``check`` is set."""
+    place = []
+    if directory:
+        place = ["--git-dir" if (directory / "HEAD").is_file() else "-C", str(directory)]
+    try:
+        result = subprocess.run(
+            ["git", *place, *arguments],
+            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", **(environ or {})},
+            capture_output=True, text=True, check=check, timeout=timeout,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise GitError(directory, f"git {arguments[0]}: no end after {timeout} s") from error
+    except FileNotFoundError as error:
+        raise SourceError("TWENTY_SOURCE", "git is not installed on this machine; install it (apt-get install git)") from error
+    except subprocess.CalledProcessError as error:
+        lines = [line for line in error.stderr.splitlines() if line.startswith(("fatal:", "error:"))] or error.stderr.splitlines()
+        raise GitError(directory, lines[0] if lines else "git gave no reason") from error
     return result.stdout.rstrip("\n")

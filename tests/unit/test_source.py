@@ -173,3 +173,19 @@ def test_login_is_taken_out_of_addresses_that_git_asks_by_http() -> None:
     assert "TOKEN" not in repr(found)
     with pytest.raises(source.SourceError, match="control character"):
         source.split_login("https://a%0Ahost=evil@git.example/r.git")
+
+
+def test_checkout_of_another_user_is_refused_with_gits_remedy(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    with pytest.raises(source.SourceError) as caught:
+        source.find(settings(TWENTY_SOURCE=str(checkout), TWENTY_REF=""))
+    assert caught.value.problem.setting == "TWENTY_SOURCE"
+    assert f"git config --global --add safe.directory {checkout}" in caught.value.problem.remedy
+
+
+def test_machine_without_git_is_told_so(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    for location, ref in ((str(checkout), ""), (f"file://{checkout}", "v1.0.0")):
+        with pytest.raises(source.SourceError, match="git is not installed"):
+            source.find(settings(TWENTY_SOURCE=location, TWENTY_REF=ref))
