@@ -22,8 +22,9 @@ def check() -> None:
         refuse([preflight.no_sudo(host.data.get("ssh_user"), refusal, on_droplet="droplet" in host.groups)])
     problems: list[Problem] = []
     if host.name == "@local" or "builder" in host.groups:
-        state = host.get_fact(facts.HostState)
-        problems += preflight.builder(state, current.settings, must_build=not current.twenty.digest)
+        must_build = not current.twenty.digest
+        room = host.get_fact(facts.DockerRoom) if must_build else {}
+        problems += preflight.builder(host.get_fact(facts.HostState) | room, current.settings, must_build=must_build)
     if "droplet" in host.groups:
         problems += preflight.clerk_instance(current.settings)
         state = host.get_fact(facts.HostState)

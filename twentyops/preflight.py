@@ -60,28 +60,27 @@ def droplet(state: dict[str, Any], settings: Settings) -> list[Problem]:
 
 
 def builder(state: dict[str, Any], settings: Settings, must_build: bool) -> list[Problem]:
-    """What is wrong with the builder; memory and disk count only where an image is to be built."""
+    """What is wrong with the builder; memory and disk count only where an image is to be built.
+
+    ``state``: as ``facts.HostState`` gives it, with memory and disk of ``facts.DockerRoom`` where that knows them.
+    """
     name = f"builder {settings.builder_host}"
+    problems = []
     if settings.builder_is_local:
         if must_build and not state.get("docker"):
             return [
                 Problem(name, "has no Docker: install Docker Engine with buildx here, or name another machine in BUILDER_HOST")
             ]
-        return []
-    problems = _system(name, state, settings)
-    problems += _clock(name, state, BUILDER_CLOCK_TOLERANCE_S, "so certificates would be refused")
-    if must_build and state["memory_mb"] < BUILD_MEMORY_MB:
-        problems.append(
-            Problem(
-                name, f"has {state['memory_mb']} MB of memory; the front build takes {BUILD_MEMORY_MB} MB: name a larger machine"
-            )
-        )
-    if must_build and state["disk_mb"] < BUILD_DISK_MB:
-        problems.append(
-            Problem(
-                name, f"has {state['disk_mb']} MB free under /var/lib; a build takes {BUILD_DISK_MB} MB: docker builder prune"
-            )
-        )
+    else:
+        problems += _system(name, state, settings)
+        problems += _clock(name, state, BUILDER_CLOCK_TOLERANCE_S, "so certificates would be refused")
+    memory, disk = state.get("memory_mb", BUILD_MEMORY_MB), state.get("disk_mb", BUILD_DISK_MB)
+    if must_build and memory < BUILD_MEMORY_MB:
+        remedy = "give Docker Desktop more, or name a larger machine" if settings.builder_is_local else "name a larger machine"
+        problems.append(Problem(name, f"has {memory} MB of memory; the front build takes {BUILD_MEMORY_MB} MB: {remedy}"))
+    if must_build and disk < BUILD_DISK_MB:
+        text = f"has {disk} MB free where Docker's images lie; a build takes {BUILD_DISK_MB} MB: docker builder prune"
+        problems.append(Problem(name, text))
     return problems
 
 

@@ -108,6 +108,44 @@ def test_builder_needs_memory_only_where_it_builds() -> None:
     assert "has no Docker" in problems(lambda s: preflight.builder(s, settings(), must_build=True), docker="")
 
 
+@pytest.mark.parametrize(
+    ("told", "part"),
+    [
+        ({"memory_mb": 3_900, "disk_mb": 90_000}, "3900 MB of memory; the front build takes 7500 MB: give Docker Desktop more"),
+        ({"memory_mb": 9_000, "disk_mb": 900}, "900 MB free where Docker's images lie"),
+        ({"memory_mb": 9_000}, ""),
+        ({"memory_mb": 9_000, "disk_mb": 90_000}, ""),
+    ],
+)
+def test_builder_on_this_machine_needs_the_same_room(told: dict[str, int], part: str) -> None:
+    """A Mac: no /etc/os-release, no /proc, its Docker in a virtual machine whose disk cannot be seen."""
+    mac = facts.HostState().process(["os=", "os_version=", "machine=arm64", "epoch=1763856000.N", "docker=/usr/local/bin/docker"])
+    lines = [f"{name}={value}" for name, value in told.items()]
+    found = preflight.builder(mac | facts.DockerRoom().process(lines), settings(), must_build=True)
+    assert part in "".join(problem.remedy for problem in found)
+    assert bool(found) is bool(part)
+    assert preflight.builder(mac, settings(), must_build=False) == []
+
+
+def test_room_of_docker_is_read_where_docker_answers(tmp_path: Path) -> None:
+    command = str(facts.DockerRoom().command())
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\nexit 1\n")
+    docker.chmod(0o755)
+    shell = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+
+    def asked() -> dict[str, int]:
+        done = subprocess.run(["sh", "-c", command], env=shell, capture_output=True, text=True, check=True)
+        return facts.DockerRoom().process(done.stdout.splitlines())
+
+    assert asked() == {}
+    docker.write_text(f"#!/bin/sh\necho 8589934592 {tmp_path}\n")
+    assert asked()["memory_mb"] == 8192
+    assert asked()["disk_mb"] == int(subprocess.check_output(["df", "-Pm", tmp_path], text=True).splitlines()[1].split()[3])
+    docker.write_text("#!/bin/sh\necho 8589934592 /nowhere/in/the/virtual/machine\n")
+    assert asked() == {"memory_mb": 8192}
+
+
 def test_compose_file_holds_the_house_rules() -> None:
     text = stack.compose_file(settings(), IMAGES, SECRETS)
     compose = yaml.safe_load(text)
