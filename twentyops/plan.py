@@ -185,6 +185,18 @@ def parents(dockerfile: Path) -> list[str]:
     return sorted({name for name in parser.parent_images if name.lower() not in stages and name != "scratch"})
 
 
+def _remedied(error: RegistryError) -> tuple[str, str]:
+    """Setting and remedy of what a registry refuses."""
+    for words, setting, remedy in (
+        ("refuses this user", "REGISTRY_PASSWORD", "make a new access token there"),
+        ("does not let this user", "IMAGE_NAME", "name a repository of this user, or give the token the right to read and write"),
+        ("429", "REGISTRY", "or log in as a user with a higher limit"),
+    ):
+        if words in str(error):
+            return setting, f"{error}; {remedy}"
+    return "REGISTRY", f"{error}; check the address and that it runs"
+
+
 def make(settings: Settings) -> Plan:
     """Look at data model, registry, source and patchset; ``Refused`` with all that is wrong."""
     check_data_model()
@@ -204,11 +216,9 @@ def make(settings: Settings) -> Plan:
         )
         own.check_login()
         for image in plan.built if plan else ():
-            image.digest = own.digest(settings.image_name, image.tag) or ""
+            image.digest = own.digest(settings.image_name, image.tag, ours=True) or ""
     except RegistryError as error:
-        setting = "REGISTRY_PASSWORD" if "refuses" in str(error) else "REGISTRY"
-        remedy = "make a new access token there" if "refuses" in str(error) else "check the address and that it runs"
-        problems.append(Problem(setting, f"{error}; {remedy}"))
+        problems.append(Problem(*_remedied(error)))
     if plan and not plan.twenty.digest and not problems:
         try:
             plan.twenty.context()

@@ -75,15 +75,22 @@ class Registry:
         if answer.status_code != 200:
             raise RegistryError(f"{self.address} answered {answer.status_code} to /v2/: not a registry?")
 
-    def digest(self, repository: str, tag: str) -> str | None:
-        """Digest (``sha256:...``) that a tag names now, ``None`` where there is no such tag."""
+    def digest(self, repository: str, tag: str, *, ours: bool = False) -> str | None:
+        """Digest (``sha256:...``) that a tag names now, ``None`` where there is no such tag.
+
+        ``ours``: we push there, so a repository that may not be read, but may be pushed to, is one that the first push will make: Docker
+        Hub answers 401 for a repository that is not there (distribution/distribution issue 1291).
+        """
         answer = self._request(
             "HEAD", f"/v2/{repository}/manifests/{tag}", scope=f"repository:{repository}:pull", accept=MANIFESTS
         )
         if answer.status_code == 404:
             return None
         if answer.status_code in (401, 403):
-            raise RegistryError(f"{self.address} does not let this user read {repository}")
+            if ours and self.may_push(repository):
+                return None
+            verb = "read or push" if ours else "read"
+            raise RegistryError(f"{self.address} does not let this user {verb} {repository}")
         if answer.status_code != 200 or "docker-content-digest" not in answer.headers:
             raise RegistryError(f"{self.address} answered {answer.status_code} when asked for {repository}:{tag}")
         digest = str(answer.headers["docker-content-digest"])
@@ -91,6 +98,18 @@ class Registry:
         if not DIGEST.fullmatch(digest):
             raise RegistryError(f"{self.address} answered no digest for {repository}:{tag}: {digest[:80]!r}")
         return digest
+
+    def may_push(self, repository: str) -> bool:
+        """Whether this login may push there, by beginning an upload and giving it up, as go-containerregistry does."""
+        scope = f"repository:{repository}:pull,push"
+        answer = self._request("POST", f"/v2/{repository}/blobs/uploads/", scope)
+        if answer.status_code != 202:
+            return False
+        if place := answer.headers.get("location"):
+            url = self._client.base_url.join(place)
+            if url.host == self._client.base_url.host:  # the login goes nowhere else; an upload that is left ends by itself
+                self._request("DELETE", str(url), scope)
+        return True
 
     def _request(self, method: str, path: str, scope: str | None, accept: str = "*/*") -> httpx.Response:
         headers = {"accept": accept}
@@ -105,12 +124,20 @@ class Registry:
                     answer = self._client.request(method, path, headers=headers, auth=self._auth)
         except httpx.HTTPError as error:
             raise RegistryError(f"{self.address} cannot be reached ({error or type(error).__name__})") from error
+        self._refuse_limit(answer)
         return answer
+
+    def _refuse_limit(self, answer: httpx.Response) -> None:
+        if answer.status_code == 429:
+            after = answer.headers.get("retry-after", "")
+            when = f"in {after} s" if after.isdigit() else "in some hours"
+            raise RegistryError(f"{self.address} answers 429, too many requests of this user or address: try again {when}")
 
     def _token(self, challenge: str, scope: str | None) -> str:
         fields = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
         query = {"service": fields.get("service", "")} | ({"scope": scope} if scope else {})
         answer = self._client.get(fields["realm"], params=query, auth=self._auth)
+        self._refuse_limit(answer)
         if answer.status_code != 200:
             raise RegistryError(f"{self.address} refuses this user name and password")
         body = answer.json()
