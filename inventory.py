@@ -24,8 +24,11 @@ def _host(prefix: str) -> tuple[str, dict]:
     return getattr(_settings, f"{prefix}_host"), ssh.host_data(prefix.upper(), *values, _known_hosts)
 
 
-droplet = [_host("droplet")]
-builder = ["@local"] if _settings.builder_is_local else [_host("builder")]
+try:
+    droplet = [_host("droplet")]
+    builder = ["@local"] if _settings.builder_is_local else [_host("builder")]
+except Refused as refusal:
+    raise SystemExit(str(refusal)) from None
 
 if not droplet or not droplet[0][0]:
     raise SystemExit("The inventory is empty: set DROPLET_HOST. Nothing was changed.")

@@ -33,7 +33,7 @@ def ssh_config(host: str, data: dict[str, Any]) -> str:
         "  ControlPath ~/.ssh/twentyops-%C",
         "  ControlPersist 30",
     ]
-    if key := data.get("ssh_key"):
+    if key := data.get("identity_file"):
         lines += [f"  IdentityFile {ssh.in_config(key)}", "  IdentitiesOnly yes"]
     return "\n".join(lines) + "\n"
 

@@ -5,6 +5,7 @@ pyinfra leaves all three to the operator. Measured on 2 cores: TCP_NODELAY alone
 
 from __future__ import annotations
 
+import shlex
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from typing import Any
 import paramiko
 from pyinfra.api.exceptions import ConnectError
 from pyinfra.connectors.ssh import SSHConnector
+
+from twentyops.errors import Problem, Refused
 
 REMEDIES = (
     ("does not match", "its host key is not the pinned one: if the machine was made anew, compare and update {prefix}_HOST_KEY"),
@@ -35,8 +38,43 @@ def no_delay_transport(sock: Any, **arguments: Any) -> paramiko.Transport:
     return paramiko.Transport(sock, **arguments)
 
 
+def _fingerprint(key: Path) -> str:
+    """SHA256:... of a key file, for which no passphrase is asked; empty where OpenSSH cannot read it."""
+    told = subprocess.run(
+        ["ssh-keygen", "-l", "-E", "sha256", "-f", str(key)], capture_output=True, text=True, check=False
+    ).stdout
+    return next((word for word in told.split() if word.startswith("SHA256:")), "")
+
+
+def _has_passphrase(key: Path) -> bool:
+    tried = subprocess.run(["ssh-keygen", "-y", "-P", "", "-f", str(key)], capture_output=True, text=True, check=False)
+    return tried.returncode != 0 and "passphrase" in tried.stderr
+
+
+def agent_key(fingerprint: str) -> paramiko.AgentKey | None:
+    """The key of the SSH agent with that fingerprint, None where it has none or there is no agent."""
+    return next((key for key in paramiko.Agent().get_keys() if key.fingerprint == fingerprint), None)
+
+
+def fingerprint_in_agent(prefix: str, key: Path) -> str:
+    """Fingerprint of the agent's key for a file with a passphrase; empty where the file alone will do. ``Refused``: nobody can open it.
+
+    pyinfra would ask for the passphrase in the middle of a run, for which nobody may be there.
+    """
+    if not _has_passphrase(key):
+        return ""
+    fingerprint = _fingerprint(key)
+    if agent_key(fingerprint):
+        return fingerprint
+    remedy = f"{key} has a passphrase, and no SSH agent holds it: ssh-add {shlex.quote(str(key))}, or name a key without one for runs without a person"
+    raise Refused("Settings refused, nothing was changed:", [Problem(f"{prefix}_SSH_KEY", remedy)])
+
+
 def host_data(prefix: str, user: str, port: int, key: Path | None, known_hosts: Path) -> dict[str, Any]:
-    """pyinfra's data for one host: strict host keys from a file of ours, no agent where a key is named."""
+    """pyinfra's data for one host: strict host keys from a file of ours; of an agent only the key that is named, where one is.
+
+    ``identity_file`` is for OpenSSH's client, which asks the agent by itself. ``Refused``: see ``fingerprint_in_agent``.
+    """
     data: dict[str, Any] = {
         "ssh_user": user,
         "ssh_port": port,
@@ -46,7 +84,11 @@ def host_data(prefix: str, user: str, port: int, key: Path | None, known_hosts: 
         "settings_prefix": prefix,
     }
     if key:
-        data["ssh_key"] = str(key)
+        data["identity_file"] = str(key)
+        if fingerprint := fingerprint_in_agent(prefix, key):
+            data |= {"agent_fingerprint": fingerprint, "ssh_allow_agent": False, "ssh_look_for_keys": False}
+        else:
+            data["ssh_key"] = str(key)
     if user != "root":
         data["_sudo"] = True
     return data
@@ -58,12 +100,16 @@ def known_hosts_line(host: str, port: int, key: str) -> str:
 
 
 def explain_connection_errors() -> None:
-    """Make pyinfra's connection errors name the setting and the remedy. Called once, by the inventory."""
+    """Make pyinfra's connection errors name the setting and the remedy, and use the agent's key where one is named. Called once, by the
+    inventory."""
     if getattr(SSHConnector.connect, "explains", False):
         return
     connect = SSHConnector.connect
 
     def connect_or_explain(self: SSHConnector) -> None:
+        if fingerprint := self.host.data.get("agent_fingerprint"):
+            # only now: pyinfra's debug-inventory cannot show an object
+            self.data["ssh_paramiko_connect_kwargs"]["pkey"] = agent_key(fingerprint)
         try:
             connect(self)
         except ConnectError as error:
@@ -89,7 +135,7 @@ def ssh_arguments(data: dict[str, Any]) -> list[str]:
         "-o", f"UserKnownHostsFile={in_config(data['ssh_known_hosts_file'])}", "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes",
         "-o", "ConnectTimeout=10", "-p", str(data["ssh_port"]),
     ]  # fmt: skip
-    if key := data.get("ssh_key"):
+    if key := data.get("identity_file"):
         arguments += ["-o", f"IdentityFile={in_config(key)}", "-o", "IdentitiesOnly=yes"]
     return arguments
 

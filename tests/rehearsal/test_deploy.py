@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from pathlib import Path
 
 import pytest
 
+from tests import ssh_keys
 from tests.rehearsal import driver
 from tests.rehearsal.conftest import BareDroplet, Deployed
 from twentyops import stack
@@ -56,6 +58,24 @@ def test_second_deploy_changes_nothing(deployed: Deployed) -> None:
     assert run.exit_code == 0, str(run)
     assert run.counts[:2] == (0, 0), str(run)
     assert (driver.containers(deployed.droplet), driver.manifest(deployed.droplet)) == before
+
+
+def test_deploy_with_a_key_that_the_agent_opened(deployed: Deployed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pyinfra and, in the smoke suite, OpenSSH: the file has a passphrase that nobody types."""
+    key = ssh_keys.make_key(tmp_path, "a secret word")
+    deployed.droplet.ssh(
+        "cp -p /root/.ssh/authorized_keys /root/authorized && cat >> /root/.ssh/authorized_keys",
+        input=f"{ssh_keys.public(key)}\n",
+    )
+    try:
+        with ssh_keys.agent(tmp_path) as socket:
+            ssh_keys.add(socket, key, "a secret word")
+            monkeypatch.setenv("SSH_AUTH_SOCK", socket)
+            run = deployed.target.having(DROPLET_SSH_KEY=str(key)).run()
+    finally:
+        deployed.droplet.ssh("mv /root/authorized /root/.ssh/authorized_keys")
+    assert run.exit_code == 0, str(run)
+    assert run.counts[:2] == (0, 0), str(run)
 
 
 def test_dry_run_changes_nothing_on_a_host_without_docker(deployed: Deployed, bare: BareDroplet) -> None:

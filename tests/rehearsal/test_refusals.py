@@ -17,6 +17,7 @@ from lab.settings import STANDIN
 from lab.world import Lab
 from tests.rehearsal import driver
 from tests.rehearsal.driver import Run, Target
+from tests.ssh_keys import make_key, public
 
 Refusal = Callable[..., Run]
 
@@ -110,26 +111,25 @@ def test_unreachable_builder(lab: Lab, refused: Refusal) -> None:
     refused(f"{nobody}: it cannot be reached: check BUILDER_HOST", BUILDER_HOST=nobody)
 
 
-def make_key(directory: Path, kind: str) -> tuple[Path, str]:
-    """A new key pair: (private file, public line)."""
-    file = directory / kind
-    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "x", "-f", str(file)], check=True)
-    return file, file.with_suffix(".pub").read_text().strip()
-
-
 def test_changed_host_key(refused: Refusal, tmp_path: Path) -> None:
-    _, other = make_key(tmp_path, "ed25519")
+    other = public(make_key(tmp_path))
     refused("its host key is not the pinned one", "compare and update DROPLET_HOST_KEY", DROPLET_HOST_KEY=other)
 
 
 def test_host_key_of_a_kind_that_is_not_pinned(refused: Refusal, tmp_path: Path) -> None:
-    _, other = make_key(tmp_path, "ecdsa")
+    other = public(make_key(tmp_path, kind="ecdsa"))
     refused("its host key is not the pinned one", "compare and update DROPLET_HOST_KEY", DROPLET_HOST_KEY=other)
 
 
 def test_wrong_ssh_key(refused: Refusal, tmp_path: Path) -> None:
-    key, _ = make_key(tmp_path, "ed25519")
+    key = make_key(tmp_path)
     refused("it refuses the key: check DROPLET_SSH_USER and DROPLET_SSH_KEY", DROPLET_SSH_KEY=str(key))
+
+
+def test_key_with_a_passphrase_that_nobody_can_open(refused: Refusal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    key = make_key(tmp_path, "a secret word")
+    refused("DROPLET_SSH_KEY", f"{key} has a passphrase, and no SSH agent holds it: ssh-add", DROPLET_SSH_KEY=str(key))
 
 
 def test_unsupported_distribution(target: Target, refused: Refusal) -> None:

@@ -42,7 +42,7 @@ def test_a_failed_test_names_the_file_with_the_whole_output(tmp_path: Path, monk
 def test_every_path_is_the_same_for_openssh(tmp_path: Path, name: str) -> None:
     """In the smoke suite's configuration, and in the options of the tunnel to the builder."""
     directory = tmp_path / name
-    data = {"ssh_user": "root", "ssh_port": 22, "ssh_known_hosts_file": f"{directory}/known", "ssh_key": f"{directory}/key"}
+    data = {"ssh_user": "root", "ssh_port": 22, "ssh_known_hosts_file": f"{directory}/known", "identity_file": f"{directory}/key"}
     config = tmp_path / "ssh_config"
     config.write_text(smoke.ssh_config("203.0.113.7", data))
     for arguments in (["-F", str(config)], ["-F", "none", *ssh.ssh_arguments(data)]):
