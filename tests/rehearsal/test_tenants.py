@@ -98,9 +98,9 @@ def test_an_organization_is_a_workspace_with_the_data_model_in_seconds(house: Ho
     print(f"organisation -> workspace with data model: {seconds:.1f} s (goal {READY_WITHIN:.0f} on a quiet machine)")
     session = house.until(house.token(alice, organization), "signed-in")
     api = house.api(session)
-    asked = "{ objects(paging: { first: 200 }) { edges { node { nameSingular fields(paging: { first: 200 }) { edges { node { name } } } } } } }"
+    asked = "{ objects(paging: { first: 200 }) { edges { node { nameSingular fieldsList { name } } } } }"
     objects = api.metadata(asked).ok()["objects"]["edges"]
-    fields = {o["node"]["nameSingular"]: {f["node"]["name"] for f in o["node"]["fields"]["edges"]} for o in objects}
+    fields = {o["node"]["nameSingular"]: {f["name"] for f in o["node"]["fieldsList"]} for o in objects}
     for wanted in data_model.load().objects:
         assert {field.name for field in wanted.fields} <= fields[wanted.nameSingular]
     assert api.metadata("{ currentWorkspace { displayName } }").ok()["currentWorkspace"]["displayName"] == name

@@ -111,14 +111,12 @@ const typeDefs = /* GraphQL */ `
     labelIdentifierFieldMetadataId: UUID imageIdentifierFieldMetadataId: UUID
     createdAt: DateTime! updatedAt: DateTime!
     fieldsList: [Field!]!
-    fields(paging: CursorPaging = { first: 10 }, filter: FieldFilter = {}): ObjectFieldsConnection!
   }
   type PageInfo { hasNextPage: Boolean hasPreviousPage: Boolean startCursor: String endCursor: String }
   type ObjectEdge { node: Object! cursor: String! }
   type ObjectConnection { pageInfo: PageInfo! edges: [ObjectEdge!]! }
   type FieldEdge { node: Field! cursor: String! }
   type FieldConnection { pageInfo: PageInfo! edges: [FieldEdge!]! }
-  type ObjectFieldsConnection { pageInfo: PageInfo! edges: [FieldEdge!]! }
 
   input CursorPaging { before: String after: String first: Int last: Int }
   input BooleanFieldComparison { is: Boolean isNot: Boolean }
@@ -342,11 +340,6 @@ export const metadataSchema = createSchema<ApiContext>({
     Object: {
       fieldsList: async ({ id, fields }: ObjectWithFields, _args: unknown, context: ApiContext) =>
         (await modelOf(context)).objectById.get(id)?.fields ?? fields,
-      fields: async (
-        { id }: ObjectWithFields,
-        { paging, filter }: { paging: Paging; filter: Record<string, Comparison> },
-        context: ApiContext,
-      ) => page(found((await modelOf(context)).objectById.get(id)).fields, paging, filter),
     },
     Field: {
       object: async ({ objectMetadataId }: Field, _args: unknown, context: ApiContext) =>
