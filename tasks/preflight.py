@@ -1,10 +1,10 @@
 """Phase 1: whatever can be known to fail is said now, in one message, before any change."""
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pyinfra import host
 
-from twentyops import facts, plan, preflight, release
+from twentyops import daemon, facts, plan, preflight, release
 from twentyops.deploying import is_deploy_file
 from twentyops.errors import Problem, Refused
 from twentyops.registry import RegistryError
@@ -25,10 +25,13 @@ def check() -> None:
         must_build = not current.twenty.digest
         room = host.get_fact(facts.DockerRoom) if must_build else {}
         problems += preflight.builder(host.get_fact(facts.HostState) | room, current.settings, must_build=must_build)
+        if host.name != "@local":
+            problems += _daemon(f"builder {host.name}", daemon.BUILDER)
     if "droplet" in host.groups:
         problems += preflight.clerk_instance(current.settings)
         state = host.get_fact(facts.HostState)
         problems += preflight.droplet(state, current.settings)
+        problems += _daemon(f"droplet {host.name}", daemon.DROPLET)
         current.cpus = state["cpus"]
         current.previous = release.Manifest.from_json(host.get_fact(facts.ReleaseManifest))
         try:
@@ -37,6 +40,12 @@ def check() -> None:
             problems.append(Problem("POSTGRES_IMAGE, REDIS_IMAGE, CADDY_IMAGE", f"{error}; name an image that is there"))
     if problems:
         refuse(problems)
+
+
+def _daemon(name: str, wanted: dict[str, Any]) -> list[Problem]:
+    found = host.get_fact(facts.DockerDaemon)
+    written_by_us = bool(found.get("started_with")) and found["started_with"] == found["file"]
+    return daemon.problems(name, found.get("text", ""), wanted, written_by_us=written_by_us)
 
 
 def refuse(problems: list[Problem]) -> NoReturn:

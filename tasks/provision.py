@@ -1,6 +1,5 @@
 """Phase 3: packages, time, swap, unattended upgrades, Docker Engine + Compose v2 + buildx, log limits."""
 
-import json
 from io import StringIO
 from typing import Any
 
@@ -8,19 +7,9 @@ from pyinfra import host
 from pyinfra.api import deploy
 from pyinfra.operations import files, systemd
 
-from twentyops import distributions, facts, firewall, operations, plan
+from twentyops import daemon, distributions, facts, firewall, operations, plan
 from twentyops.deploying import is_deploy_file
 
-DAEMON = {
-    "log-driver": "json-file",
-    "log-opts": {"max-size": "10m", "max-file": "3"},
-    "live-restore": True,
-    # visitors over IPv6 keep their address on the way to the proxy; before Docker 27 that is called experimental
-    "ip6tables": True,
-    "experimental": True,
-}
-BUILDER_DAEMON = {**DAEMON, "features": {"containerd-snapshotter": True}}
-"""The containerd image store is what lets BuildKit keep its cache in the registry."""
 AUTO_UPGRADES = 'APT::Periodic::Update-Package-Lists "1";\nAPT::Periodic::Unattended-Upgrade "1";\n'
 JOURNAL = "[Journal]\nSystemMaxUse=500M\nMaxRetentionSec=1month\n"
 
@@ -37,7 +26,7 @@ def droplet() -> None:
         operations.swap_file(name="Swap", path="/swapfile", size_mb=distributions.swap_mb(state["memory_mb"]))
     operations.installed_packages(name="Packet filter's tools", packages=firewall.PACKAGES)
     operations.packet_filter(name="Packet filter", files=firewall.files(plan.current().settings, state["name_servers"]))
-    _docker(state, DAEMON)
+    _docker(state, daemon.DROPLET)
 
 
 @deploy("Provision the builder")
@@ -46,7 +35,7 @@ def builder() -> None:
     if plan.current().settings.builder_is_local:
         return
     _packages()
-    _docker(host.get_fact(facts.HostState), BUILDER_DAEMON)
+    _docker(host.get_fact(facts.HostState), daemon.BUILDER)
 
 
 def _packages() -> None:
@@ -72,7 +61,7 @@ def _limits() -> None:
     systemd.service(name="Journal reads them", service="systemd-journald", restarted=True, _if=journal.did_change)
 
 
-def _docker(state: dict[str, Any], daemon: dict[str, Any]) -> None:
+def _docker(state: dict[str, Any], wanted: dict[str, Any]) -> None:
     settings = plan.current().settings
     recipe = distributions.docker_recipe(
         state["os"], state["os_version"], state["codename"], settings.docker_packages, settings.docker_apt_url,
@@ -90,7 +79,7 @@ def _docker(state: dict[str, Any], daemon: dict[str, Any]) -> None:
             mode="644",
             create_remote_dir=True,
         )
-    operations.docker_daemon(name="Docker runs with our limits", config=json.dumps(daemon, indent=2) + "\n")
+    operations.docker_daemon(name="Docker runs with our limits", wanted=wanted)
     operations.registry_login(
         name="Login to the registry",
         registry=settings.registry,

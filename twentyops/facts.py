@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shlex
@@ -302,7 +303,8 @@ class InstalledPackages(FactBase[list[str]]):
 
 
 class DockerDaemon(FactBase[dict[str, str]]):
-    """``{file, started_with, active}``: sha256 of daemon.json, of the one dockerd was last started with, systemd's word."""
+    """``{file, started_with, active, text}``: sha256 of daemon.json, of the one dockerd was last started with by a deploy, systemd's word,
+    and the file's text (empty: there is none)."""
 
     default = dict
 
@@ -310,11 +312,13 @@ class DockerDaemon(FactBase[dict[str, str]]):
         return (
             'echo "file=$(sha256sum < /etc/docker/daemon.json 2> /dev/null | cut -d" " -f1)"; '
             'echo "started_with=$(cat /var/lib/twentyops/docker-started-with 2> /dev/null)"; '
-            'echo "active=$(systemctl is-active docker 2> /dev/null)"'
+            'echo "active=$(systemctl is-active docker 2> /dev/null)"; '
+            'echo "text=$(base64 -w 0 < /etc/docker/daemon.json 2> /dev/null)"'
         )
 
     def process(self, output: list[str]) -> dict[str, str]:
-        return dict(line.split("=", 1) for line in output if "=" in line)
+        found = dict(line.split("=", 1) for line in output if "=" in line)
+        return found | {"text": base64.b64decode(found.get("text", "")).decode("utf-8", "replace")}
 
 
 class PacketFilter(FactBase[dict[str, Any]]):

@@ -22,7 +22,7 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import State
 from pyinfra.facts.apt import noninteractive_apt
 
-from twentyops import distributions, facts, firewall
+from twentyops import daemon, distributions, facts, firewall
 from twentyops.errors import NotYetKnown
 from twentyops.release import Manifest
 from twentyops.stack import DATABASES, HOME, PROJECT, SERVICES
@@ -610,14 +610,16 @@ def apt_sources(files: dict[str, str], key_url: str = "") -> Commands:
 
 
 @operation()
-def docker_daemon(config: str) -> Commands:
+def docker_daemon(wanted: dict[str, Any]) -> Commands:
     """Run dockerd with a configuration: checked by dockerd itself before it lies there, restarted only when it changed.
 
-    + config: text of daemon.json; what was last started with is remembered, so that a run killed before the restart is made good
+    + wanted: our keys of daemon.json, the operator's others stay; what was last started with is remembered, so that a run killed before
+      the restart is made good
     """
-    digest = hashlib.sha256(config.encode()).hexdigest()
     found = host.get_fact(facts.DockerDaemon)
-    if found == {"file": digest, "started_with": digest, "active": "active"}:
+    config = daemon.merged(found.get("text", ""), wanted)
+    digest = hashlib.sha256(config.encode()).hexdigest()
+    if [found.get(name) for name in ("file", "started_with", "active")] == [digest, digest, "active"]:
         host.noop("dockerd runs as wanted")
         return
     yield _write("/etc/docker/daemon.json.candidate", "644", config)

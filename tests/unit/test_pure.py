@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.test_settings import GOOD
-from twentyops import builder, distributions, facts, firewall, lock, networks, operations, preflight, release, stack
+from twentyops import builder, daemon, distributions, facts, firewall, lock, networks, operations, preflight, release, stack
 from twentyops.registry import ImageRef, Registry, RegistryError
 from twentyops.settings import Settings, load
 
@@ -629,3 +629,42 @@ def test_file_is_replaced_only_by_all_of_its_content(tmp_path: Path, sent: str) 
     assert subprocess.run(["sh", "-c", str(command)], input="a=1\nb=2\n", text=True, check=False).returncode == 0
     assert file.read_text() == "a=1\nb=2\n"
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+OPERATORS: dict[str, Any] = {
+    "dns": ["10.0.0.2"],
+    "data-root": "/mnt/docker",
+    "default-address-pools": [{"base": "10.200.0.0/16", "size": 24}],
+}
+
+
+@pytest.mark.parametrize("ours", [daemon.DROPLET, daemon.BUILDER])
+def test_dockers_settings_of_the_operator_stay(ours: dict[str, Any]) -> None:
+    before = {**OPERATORS, "features": {"cdi": True}}
+    assert daemon.problems("droplet", json.dumps(before), ours, written_by_us=False) == []
+    text = daemon.merged(json.dumps(before), ours)
+    after = json.loads(text)
+    assert after == {**before, **ours, "features": {**before["features"], **ours.get("features", {})}}
+    assert daemon.merged(text, ours) == text, "once merged, it stays as it is"
+    assert daemon.problems("droplet", text, ours, written_by_us=True) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ('{"log-driver": "journald"}', 'sets log-driver to "journald", and this deployment needs "json-file"'),
+        ('{"features": {"containerd-snapshotter": false}}', "sets features to"),
+        ('{"iptables": false}', "sets iptables to false: published ports"),
+        ('{"dns": ', "cannot be read"),
+        ("[]", "not a JSON object"),
+    ],
+)
+def test_dockers_settings_that_contradict_ours_are_refused_with_the_key(text: str, part: str) -> None:
+    (problem,) = daemon.problems("builder", text, daemon.BUILDER, written_by_us=False)
+    assert part in problem.remedy
+
+
+def test_our_own_former_settings_of_docker_are_replaced() -> None:
+    former = daemon.merged(json.dumps(OPERATORS), {**daemon.DROPLET, "log-driver": "local"})
+    assert daemon.problems("droplet", former, daemon.DROPLET, written_by_us=True) == []
+    assert json.loads(daemon.merged(former, daemon.DROPLET))["log-driver"] == "json-file"
