@@ -14,7 +14,7 @@ from docker.errors import APIError, DockerException
 from pyinfra import host, logger
 
 from twentyops import operations as ops
-from twentyops import ssh
+from twentyops import prune, ssh
 from twentyops.image import Image
 from twentyops.plan import Plan
 
@@ -142,4 +142,5 @@ def push(plan: Plan, image: Image) -> str | None:
         return f"pushed {digest}, but the registry says {there} for {image.name}: does somebody else push there?"
     image.digest = digest
     logger.info(f"{host.print_prefix}pushed {image.reference}")
+    prune.built_images(ops.remote, s.repository, s.release_retention * len(plan.built))
     return None

@@ -22,7 +22,7 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import State
 from pyinfra.facts.apt import noninteractive_apt
 
-from twentyops import daemon, distributions, facts, firewall
+from twentyops import daemon, distributions, facts, firewall, prune
 from twentyops.errors import NotYetKnown
 from twentyops.release import Manifest
 from twentyops.stack import DATABASES, HOME, PROJECT, SERVICES
@@ -508,7 +508,7 @@ def control_change(wanted: bool, function: Callable[[], str | None]) -> Commands
 
 @operation()
 def release_record(directory: Callable[[], str], manifest: Callable[[], Manifest], keep: int) -> Commands:
-    """Write the manifest, point ``current`` at the release, append the audit line, drop releases beyond ``keep``.
+    """Write the manifest, point ``current`` at the release, append the audit line, drop releases beyond ``keep`` with their images.
 
     + directory: gives the release's directory
     + manifest: gives what to record; time and person are kept from the first deploy of the same release
@@ -529,11 +529,7 @@ def release_record(directory: Callable[[], str], manifest: Callable[[], Manifest
         return
     yield _write(f"{path}/release.json", "644", wanted.to_json())
     yield StringCommand("ln -sfn", QuoteString(path), f"{HOME}/current.new", "&&", f"mv -T {HOME}/current.new {HOME}/current")
-    prune = (
-        'cd "$1/releases" && ls -1t | tail -n "+$(($2 + 1))" | while read -r r; do '
-        '[ "$(readlink -f "$1/current")" = "$1/releases/$r" ] || rm -rf -- "$r"; done'
-    )
-    yield StringCommand("sh -c", QuoteString(prune), "sh", HOME, str(keep))
+    yield Step(lambda: prune.releases(remote, keep), "former releases")
 
 
 @operation()

@@ -39,7 +39,7 @@ def droplet(state: dict[str, Any], settings: Settings) -> list[Problem]:
             Problem(
                 name,
                 f"has {state['disk_mb']} MB free under /var/lib, MINIMUM_DISK_MB asks for {settings.minimum_disk_mb}: "
-                "free some (docker image prune) or take a larger disk",
+                "free some (docker system df), lower RELEASE_RETENTION, or take a larger disk",
             )
         )
     for port in stack.published_ports(settings):

@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from twentyops import prune
 from twentyops.errors import Problem
 from twentyops.settings import Settings
 
+KEPT_TREES = 5
 DOCKERFILE = "packages/twenty-docker/twenty/Dockerfile"
 
 
@@ -202,8 +204,10 @@ def patched_tree(source: Source, content_hash: str) -> Path:
     trees = cache_directory() / "trees"
     destination = trees / content_hash[:16]
     if destination.is_dir():
+        prune.used(destination)
         return destination
     trees.mkdir(parents=True, exist_ok=True)
+    prune.trees(trees, KEPT_TREES - 1)
     if source.repository is None:
         patchset.apply(Path(source.location), destination)
         return destination

@@ -143,7 +143,10 @@ def test_unsupported_distribution(target: Target, refused: Refusal) -> None:
 
 
 def test_too_little_disk(refused: Refusal) -> None:
-    refused("MINIMUM_DISK_MB asks for 1000000: free some (docker image prune) or take a larger disk", MINIMUM_DISK_MB="1000000")
+    refused(
+        "MINIMUM_DISK_MB asks for 1000000: free some (docker system df), lower RELEASE_RETENTION, or take a larger disk",
+        MINIMUM_DISK_MB="1000000",
+    )
 
 
 def test_too_little_memory(refused: Refusal) -> None:
