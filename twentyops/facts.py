@@ -252,17 +252,20 @@ class DatabaseMark(FactBase[str]):
         )
 
 
-class DatabaseExists(FactBase[bool]):
-    """Whether role and database are there; false where the container is not."""
+class DatabaseRole(FactBase[str | None]):
+    """What Postgres has stored for the password of the role that owns the database of its name (``SCRAM-SHA-256$...``, empty: none);
+    None where role, database or container are not there."""
 
-    default = bool
+    @staticmethod
+    def default() -> None:
+        return None
 
     def requires_command(self, container: str, database: str) -> str:
         return "docker"
 
     def command(self, container: str, database: str) -> StringCommand:
         query = (
-            f"select count(*) from pg_database d join pg_roles r on r.oid = d.datdba "
+            f"select 'role=' || coalesce(r.rolpassword, '') from pg_database d join pg_authid r on r.oid = d.datdba "
             f"where d.datname = '{database}' and r.rolname = '{database}'"
         )
         return StringCommand(
@@ -273,8 +276,8 @@ class DatabaseExists(FactBase[bool]):
             "2> /dev/null || true",
         )
 
-    def process(self, output: list[str]) -> bool:
-        return output == ["1"]
+    def process(self, output: list[str]) -> str | None:
+        return next((line.removeprefix("role=") for line in output if line.startswith("role=")), None)
 
 
 class InterruptedPackages(FactBase[bool]):

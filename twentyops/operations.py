@@ -22,7 +22,7 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import State
 from pyinfra.facts.apt import noninteractive_apt
 
-from twentyops import daemon, distributions, facts, firewall, prune
+from twentyops import daemon, distributions, facts, firewall, prune, scram
 from twentyops.errors import NotYetKnown
 from twentyops.release import Manifest
 from twentyops.stack import DATABASES, HOME, PROJECT, SERVICES
@@ -241,18 +241,23 @@ def checked_caddyfile(path: str, content: str, image: Callable[[], str]) -> Comm
 
 @operation()
 def postgres_database(container: str, database: str, password: Callable[[], str]) -> Commands:
-    """Have a role and a database of the same name, which the role owns; the password is set when they are made.
+    """Have a role and a database of the same name, which the role owns; its password is the one that is given, also when that changed.
 
     + container: name of the running Postgres container
     + database: name of both; letters, digits and underscore
     + password: gives the role's password, letters and digits
     """
-    if host.get_fact(facts.DatabaseExists, container=container, database=database):
+    stored: str | None = host.get_fact(facts.DatabaseRole, container=container, database=database)
+    try:
+        secret = password()
+    except KeyError:  # made in this run: known when the turn has come
+        secret = ""
+    if stored is not None and (not secret or scram.matches(secret, stored)):
         host.noop(f"database {database} is there")
         return
     sql = [
         f"do $$ begin if not exists (select from pg_roles where rolname = '{database}') then create role {database} login; end if; end $$;",
-        f"alter role {database} with login password '{password() if executing() else ''}';",
+        f"alter role {database} with login password '{secret if executing() else ''}';",
         f"select 'create database {database} owner {database}' where not exists (select from pg_database where datname = '{database}') \\gexec",
         f"revoke all on database {database} from public;",
     ]

@@ -199,6 +199,16 @@ def test_status_names_the_service_that_is_stopped_and_a_deploy_mends_it(deployed
     assert {name: c["Id"] for name, c in after.items()} == {name: c["Id"] for name, c in before.items()}
 
 
+def test_database_password_whose_file_is_lost_is_set_anew(deployed: Deployed) -> None:
+    before = driver.manifest(deployed.droplet)
+    deployed.droplet.ssh(f"rm /opt/twenty/secrets/{stack.TWENTY.secret}")
+    run = deployed.target.run()
+    assert run.exit_code == 0, str(run)
+    again = deployed.target.run()
+    assert (again.exit_code, again.counts[:2]) == (0, (0, 0)), str(again)
+    assert driver.manifest(deployed.droplet)["images"] == before["images"]
+
+
 def test_port_that_another_container_publishes_is_refused_with_its_name(deployed: Deployed) -> None:
     droplet = deployed.droplet
     droplet.ssh("docker run --detach --name blog --publish 8080:80 $(docker inspect --format '{{.Image}}' twenty-caddy-1)")

@@ -82,7 +82,7 @@ def test_every_operation_has_a_case_with_and_without_change() -> None:
 
 
 def test_secrets_are_in_no_command_and_in_no_representation(fake_host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(fake_host), "get_fact", lambda self, fact, *a, **k: {})
+    monkeypatch.setattr(type(fake_host), "get_fact", lambda self, fact, *a, **k: fact.default())
     secret = "correct-horse-battery"
     generators = [
         operations.secret_file._inner(path="/opt/x", content=f"{secret}\n"),
