@@ -18,11 +18,12 @@ JOURNAL = "[Journal]\nSystemMaxUse=500M\nMaxRetentionSec=1month\n"
 def droplet() -> None:
     """Everything that the stack stands on."""
     state = host.get_fact(facts.HostState)
-    _packages()
+    _packages(state)
     _limits()
     if not state["container"]:
         # a container shares the outer machine's clock and swap, and may set neither
-        systemd.service(name="Time from the network", service="systemd-timesyncd", running=True, enabled=True)
+        if _keeps_time_by_itself(state):
+            systemd.service(name="Time from the network", service=distributions.TIMESYNCD, running=True, enabled=True)
         operations.swap_file(name="Swap", path="/swapfile", size_mb=distributions.swap_mb(state["memory_mb"]))
     operations.installed_packages(name="Packet filter's tools", packages=firewall.PACKAGES)
     operations.packet_filter(name="Packet filter", files=firewall.files(plan.current().settings, state["name_servers"]))
@@ -34,11 +35,17 @@ def builder() -> None:
     """Docker and the registry's login on a remote builder; the control machine's own Docker is left as it is."""
     if plan.current().settings.builder_is_local:
         return
-    _packages()
-    _docker(host.get_fact(facts.HostState), daemon.BUILDER)
+    state = host.get_fact(facts.HostState)
+    _packages(state)
+    _docker(state, daemon.BUILDER)
 
 
-def _packages() -> None:
+def _keeps_time_by_itself(state: dict[str, Any]) -> bool:
+    """Whether the clock is left to systemd; a host with chrony or another service for it keeps that one."""
+    return state["time_service"] in ("", distributions.TIMESYNCD)
+
+
+def _packages(state: dict[str, Any]) -> None:
     files.put(
         name="apt waits for its lock",
         src=StringIO('DPkg::Lock::Timeout "300";\n'),
@@ -46,7 +53,10 @@ def _packages() -> None:
         mode="644",
     )
     operations.repaired_packages(name="Packages are whole")
-    operations.installed_packages(name="Base packages", packages=distributions.BASE_PACKAGES)
+    packages: tuple[str, ...] = distributions.BASE_PACKAGES
+    if _keeps_time_by_itself(state):
+        packages = (*packages, distributions.TIMESYNCD)
+    operations.installed_packages(name="Base packages", packages=packages)
 
 
 def _limits() -> None:

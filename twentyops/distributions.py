@@ -12,8 +12,9 @@ BASE_PACKAGES = (
     "iptables",
     "procps",
     "unattended-upgrades",
-    "systemd-timesyncd",
 )
+TIMESYNCD = "systemd-timesyncd"
+"""Keeps the clock where nothing else does: two services that keep it exclude each other, so a chrony of the operator's would go."""
 BACKPORTED = ("docker.io", "docker-cli", "docker-compose", "docker-buildx")
 """Debian 12 has neither Compose v2 nor buildx; these four of Debian 13 install there without upgrading any other package."""
 DOCKER_KEY = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"

@@ -28,7 +28,7 @@ class HostState(FactBase[dict[str, Any]]):
     """What preflight asks of a host, in one round trip.
 
     Returns ``{os, os_version, codename, machine, architecture, container, mirror, memory_mb, disk_mb, clock_ahead_s, listeners:
-    {port: process}, published: {port: (Compose project, container)}, docker, cpus, name_servers}``; MB are 1024^2 bytes, ``disk_mb`` is what is free under /var/lib, ``clock_ahead_s`` how
+    {port: process}, published: {port: (Compose project, container)}, time_service, docker, cpus, name_servers}``; MB are 1024^2 bytes, ``disk_mb`` is what is free under /var/lib, ``clock_ahead_s`` how
     far its clock is ahead of this machine's (the answer's way here makes it at most as much smaller as that took),
     ``container`` the kind of container that the host is (empty for a machine), ``mirror`` its distribution's, ``name_servers``
     whom Docker's own name service asks: those of resolv.conf, and where that is systemd-resolved the ones behind it.
@@ -48,6 +48,8 @@ class HostState(FactBase[dict[str, Any]]):
             'awk \'$1=="nameserver"{print "name_server=" $2}\' $r 2>/dev/null; '
             'echo "container=$(systemd-detect-virt --container 2>/dev/null | grep -v none)"; '
             'echo "architecture=$(dpkg --print-architecture 2>/dev/null)"; '
+            "dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Provides}\\n' 2>/dev/null "
+            '| awk \'$1 == "ii" && /time-daemon/ {print "time_service=" $2}\'; '
             # works before any list was downloaded, and for every form of the sources
             "apt-get update --print-uris 2>/dev/null "
             "| sed -n \"s|^'\\(.*\\)/dists/$VERSION_CODENAME/InRelease'.*|mirror=\\1|p\" | head -n 1; "
@@ -56,7 +58,15 @@ class HostState(FactBase[dict[str, Any]]):
         )
 
     def process(self, output: list[str]) -> dict[str, Any]:
-        state: dict[str, Any] = {"listeners": {}, "published": {}, "mirror": "", "container": "", "cpus": 1, "name_servers": []}
+        state: dict[str, Any] = {
+            "listeners": {},
+            "published": {},
+            "mirror": "",
+            "container": "",
+            "time_service": "",
+            "cpus": 1,
+            "name_servers": [],
+        }
         for line in output:
             name, _, value = line.partition("=")
             if name == "listener":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.command import wait_until
+from lab.command import run, wait_until
 from lab.machine import Machine
 from tests.rehearsal.conftest import BareDroplet, Deployed, standin_copy
 
@@ -19,6 +19,7 @@ apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install sudo > 
 echo 'deployer ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/deployer
 groupadd --system docker && usermod --append --groups docker deployer
 """
+CHRONY = "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install chrony > /dev/null"
 NOT_ROOT = "echo 'PermitRootLogin no' > /etc/ssh/sshd_config.d/00-not-root.conf; systemctl reload ssh"
 
 
@@ -31,6 +32,7 @@ def give_to_deployer(machine: Machine) -> None:
 
 def test_user_with_sudo_deploys_where_root_may_not_log_in(deployed: Deployed, bare: BareDroplet, tmp_path: Path) -> None:
     target, builder = bare("operated"), bare("operated-builder").droplet
+    target.droplet.ssh(CHRONY)
     for machine in (target.droplet, builder):
         give_to_deployer(machine)
     source = standin_copy(tmp_path, "another user")
@@ -43,6 +45,9 @@ def test_user_with_sudo_deploys_where_root_may_not_log_in(deployed: Deployed, ba
     again = target.run()
     assert again.exit_code == 0, str(again)
     assert again.counts[:2] == (0, 0), str(again)
+    # the operator's service for the clock, which systemd's own would push out
+    installed = target.droplet.ssh_argv("dpkg-query -W -f '${db:Status-Status}' chrony")
+    assert run("ssh", "-l", "deployer", *installed[1:]).stdout == "installed"
 
 
 @pytest.mark.parametrize("who", ["DROPLET_SSH_USER", "BUILDER_SSH_USER"])

@@ -34,10 +34,10 @@ def current(monkeypatch: pytest.MonkeyPatch) -> plan.Plan:
     return made
 
 
-def world(name: str, group: str = "droplet", container: str = "") -> State:
-    """A state with one fake host whose facts are those of tests/unit/hosts/NAME.txt."""
+def world(name: str, group: str = "droplet", container: str = "", more: str = "") -> State:
+    """A state with one fake host whose facts are those of tests/unit/hosts/NAME.txt, and ``more`` lines."""
     text = (HOSTS / f"{name}.txt").read_text().replace("container=", f"container={container}")
-    known = {"/etc/os-release": text.splitlines()}
+    known = {"/etc/os-release": [*text.splitlines(), *more.splitlines()]}
     host = ("@fake/host", {"fake_responses": known, "fake_delay": 0, "fake_delay_jitter": 0})
     state = State(Inventory(([host], {}), **{group: (["@fake/host"], {})}), Config())  # type: ignore[no-untyped-call]
     state.set_stage(StateStage.Connect)
@@ -82,6 +82,14 @@ def test_bare_host_is_provisioned(current: plan.Plan, name: str, packages: str) 
     assert commands.index("systemctl reload-or-restart twentyops-firewall") < commands.index("dockerd --validate")
     assert "systemd-timesyncd" in commands
     assert ("Pin: release" in commands or "preferences.d" in commands) == (name == "debian-12")
+
+
+@pytest.mark.parametrize(
+    ("service", "installed"), [("chrony", False), ("ntpsec", False), ("systemd-timesyncd", True), ("", True)]
+)
+def test_service_that_keeps_the_clock_stays(current: plan.Plan, service: str, installed: bool) -> None:
+    commands = "\n".join(run(world("debian-13", more=f"time_service={service}" if service else ""), provision.droplet))
+    assert ("systemd-timesyncd" in commands) is installed
 
 
 def test_container_gets_neither_swap_nor_clock(current: plan.Plan) -> None:
