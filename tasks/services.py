@@ -37,6 +37,7 @@ def roll_out() -> None:
 
 
 def _prepare_databases(current: plan.Plan) -> None:
+    operations.sorted_again(name="Order of the databases' indexes", container=f"{stack.PROJECT}-postgres-1")
     for database in stack.DATABASES:
         operations.postgres_database(
             name=f"Database {database.name}",

@@ -262,6 +262,28 @@ class DatabaseMark(FactBase[str]):
         )
 
 
+class OtherCollation(FactBase[dict[str, str]]):
+    """``{database: "2.36 -> 2.41"}``: databases whose text was sorted by another version of the C library than the image now has, so that
+    their indexes may be in a wrong order; empty where the container is not. Source: Postgres' documentation, Collation Support."""
+
+    default = dict
+
+    def requires_command(self, container: str) -> str:
+        return "docker"
+
+    def command(self, container: str) -> StringCommand:
+        actual = "pg_database_collation_actual_version(oid)"
+        query = (
+            f"select datname || '=' || datcollversion || ' -> ' || {actual} from pg_database "
+            f"where datallowconn and datcollversion <> {actual} order by datname"
+        )
+        psql = "psql -U postgres -d postgres -tAc"
+        return StringCommand("docker exec", QuoteString(container), psql, QuoteString(query), "2> /dev/null || true")
+
+    def process(self, output: list[str]) -> dict[str, str]:
+        return dict(line.split("=", 1) for line in output if "=" in line)
+
+
 class DatabaseRole(FactBase[str | None]):
     """What Postgres has stored for the password of the role that owns the database of its name (``SCRAM-SHA-256$...``, empty: none);
     None where role, database or container are not there."""

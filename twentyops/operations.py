@@ -240,6 +240,27 @@ def checked_caddyfile(path: str, content: str, image: Callable[[], str]) -> Comm
 
 
 @operation()
+def sorted_again(container: str) -> Commands:
+    """Indexes in the order of the C library that the database's image has now: it changes with a new base image, and queries would then
+    miss rows. Visitors go on meanwhile.
+
+    + container: name of the running Postgres container
+    """
+    found: dict[str, str] = host.get_fact(facts.OtherCollation, container=container)
+    if not found:
+        host.noop("every index has the order of this image")
+        return
+    run = StringCommand("docker exec", QuoteString(container))
+    for database, versions in found.items():
+        if executing():
+            text = f"database {database}: its text was sorted by another version of the C library ({versions}); its indexes are made anew"
+            logger.warning(f"{host.print_prefix}{text}")
+        yield StringCommand(run, "reindexdb -U postgres --concurrently --dbname", QuoteString(database), _timeout=6 * 3600)
+        sql = f'alter database "{database}" refresh collation version'
+        yield StringCommand(run, "psql -U postgres -d", QuoteString(database), "-q -v ON_ERROR_STOP=1 -c", QuoteString(sql))
+
+
+@operation()
 def postgres_database(container: str, database: str, password: Callable[[], str]) -> Commands:
     """Have a role and a database of the same name, which the role owns; its password is the one that is given, also when that changed.
 

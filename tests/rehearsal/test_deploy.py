@@ -209,6 +209,23 @@ def test_database_password_whose_file_is_lost_is_set_anew(deployed: Deployed) ->
     assert driver.manifest(deployed.droplet)["images"] == before["images"]
 
 
+def test_indexes_are_made_anew_for_another_version_of_the_c_library(deployed: Deployed) -> None:
+    """What a new base image brings: CREATE DATABASE fails then, and queries by index miss rows."""
+    psql = "docker exec twenty-postgres-1 psql -U postgres -d postgres -tAc"
+    droplet, before = deployed.droplet, driver.containers(deployed.droplet)
+    of_another_image = "update pg_database set datcollversion = '2.10' where datname in ('template1', 'twenty')"
+    droplet.ssh(f'{psql} "{of_another_image}"')
+    assert droplet.ssh(f"{psql} 'create database trial'", check=False).returncode != 0
+    run = deployed.target.run()
+    assert run.exit_code == 0, str(run)
+    assert run.counts[:2] == (1, 0), str(run)
+    assert "database twenty: its text was sorted by another version of the C library (2.10 -> " in run.text, str(run)
+    droplet.ssh(f"{psql} 'create database trial' && {psql} 'drop database trial'")
+    again = deployed.target.run()
+    assert (again.exit_code, again.counts[:2]) == (0, (0, 0)), str(again)
+    assert driver.containers(droplet) == before
+
+
 def test_port_that_another_container_publishes_is_refused_with_its_name(deployed: Deployed) -> None:
     droplet = deployed.droplet
     droplet.ssh("docker run --detach --name blog --publish 8080:80 $(docker inspect --format '{{.Image}}' twenty-caddy-1)")
