@@ -87,6 +87,32 @@ def test_the_life_of_a_tenant(api: httpx.Client, organization: str) -> None:
     assert api.post(f"{at}/suspend", json={}).json()["status"] == "suspended"
 
 
+@pytest.mark.parametrize("removed", [True, False], ids=["after-the-removal", "before-the-removal"])
+def test_a_person_made_again_at_clerk_with_the_same_address_joins(api: httpx.Client, organization: str, removed: bool) -> None:
+    """Deleted there and made anew: another id with the address that Twenty knows for the former one. Events come in any order."""
+    at = f"/internal/tenants/{organization}"
+    assert api.post(f"{at}/resume", json={}).json()["status"] == "active"
+    former = person("Former")
+    again = former | {"clerkUserId": person("Again")["clerkUserId"], "firstName": "Again"}
+    former_id, again_id = former["clerkUserId"], again["clerkUserId"]
+    assert api.put(f"{at}/members/{former_id}", json={"person": former, "role": "member"}).json()["created"] is True
+
+    def end() -> None:
+        assert api.delete(f"{at}/members/{former_id}").json()["removed"] is True
+        assert api.put(f"/internal/users/{former_id}/standing", json={"standing": "deleted"}).json()["standing"] == "deleted"
+
+    if removed:
+        end()
+    joined = api.put(f"{at}/members/{again_id}", json={"person": again, "role": "member"})
+    assert joined.status_code == 201, joined.text
+    if not removed:
+        end()
+    members = {m["clerkUserId"]: m for m in api.get(at).json()["members"]}
+    assert former_id not in members
+    assert (members[again_id]["email"], members[again_id]["role"]) == (again["email"], "member")
+    assert api.post(f"{at}/suspend", json={}).json()["status"] == "suspended"
+
+
 def test_lists_are_paged_and_count(api: httpx.Client, organization: str) -> None:
     page = api.get("/internal/tenants", params={"limit": 500, "offset": 0}).json()
     assert organization in {row["organizationId"] for row in page["data"]}

@@ -3,7 +3,7 @@ import type { PoolClient } from 'pg';
 
 import { type Tenant, type TenantWait } from '../../auth/clerk/pure/session-exchange';
 import { CLERK_SCHEMA_STATEMENTS } from '../../auth/clerk/store/clerk-schema';
-import { knownEmail } from '../../auth/clerk/tenants/tenant-decisions';
+import { decideIdentity, knownEmail, placeholderEmail } from '../../auth/clerk/tenants/tenant-decisions';
 import { type ClerkPerson } from '../../auth/clerk/tenants/tenant-input';
 import { SessionStore } from '../../auth/clerk/store/session-store';
 import { findUser, type User } from './auth/context';
@@ -52,11 +52,22 @@ export const findUserId = async (clerkUserId: string): Promise<string | null> =>
   return rows[0]?.id ?? null;
 };
 
+/** Who has this address, and is this person; of somebody else at Clerk (a person made again there) the address is taken away. */
+const findHolder = async (client: PoolClient, person: ClerkPerson, email: string): Promise<User | null> => {
+  const holder = await findUser('email', email);
+  if (!holder) return null;
+  const { rows } = await client.query<{ id: string }>('SELECT clerk_user_id AS id FROM clerk."user" WHERE user_id = $1', [holder.id]);
+  const clerkUserId = rows[0]?.id ?? null;
+  if (decideIdentity(person, { userId: holder.id, clerkUserId }) !== 'displace-and-create') return holder;
+  await client.query('UPDATE core."user" SET email = $2 WHERE id = $1', [holder.id, placeholderEmail(clerkUserId ?? holder.id)]);
+  return null;
+};
+
 export const ensureUser = async (person: ClerkPerson): Promise<User> =>
   locked([`user ${person.clerkUserId}`], async (client) => {
     const linked = await findUserId(person.clerkUserId);
     const email = knownEmail(person);
-    const known = linked ? await findUser('id', linked) : await findUser('email', email);
+    const known = linked ? await findUser('id', linked) : await findHolder(client, person, email);
     const { rows } = known
       ? await client.query<User>('UPDATE core."user" SET "firstName" = $2, "lastName" = $3 WHERE id = $1 RETURNING *', [
           known.id,
