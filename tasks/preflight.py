@@ -2,9 +2,12 @@
 
 from typing import Any, NoReturn
 
+from paramiko import SSHException
 from pyinfra import host
+from pyinfra.api.exceptions import ConnectError
+from pyinfra.connectors.ssh import SSHConnector
 
-from twentyops import daemon, facts, plan, preflight, release
+from twentyops import daemon, facts, operations, plan, preflight, release
 from twentyops.deploying import is_deploy_file
 from twentyops.errors import Problem, Refused
 from twentyops.registry import RegistryError
@@ -18,9 +21,10 @@ def check() -> None:
             "Next: pyinfra inventory.py deploy.py; the settings say which hosts these are"
         )
     current = plan.current()
+    if problems := _login():
+        refuse(problems)
     if host.data.get("_sudo") and (refusal := host.get_fact(facts.SudoRefusal, _sudo=False)):
         refuse([preflight.no_sudo(host.data.get("ssh_user"), refusal, on_droplet="droplet" in host.groups)])
-    problems: list[Problem] = []
     if host.name == "@local" or "builder" in host.groups:
         must_build = not current.twenty.digest
         room = host.get_fact(facts.DockerRoom) if must_build else {}
@@ -40,6 +44,25 @@ def check() -> None:
             problems.append(Problem("POSTGRES_IMAGE, REDIS_IMAGE, CADDY_IMAGE", f"{error}; name an image that is there"))
     if problems:
         refuse(problems)
+
+
+def _login() -> list[Problem]:
+    """Whether the login does what is asked of it: run a command, and take files. One without either fails later, in tracebacks."""
+    if not isinstance(host.connector, SSHConnector):
+        return []
+    prefix = host.data.get("settings_prefix")
+    user, name = f"{prefix}_SSH_USER", f"{host.data.get('ssh_user')}@{host.name}"
+    ran, text = operations.remote("echo twentyops-runs", sudo=False)
+    if not ran or text.strip() != "twentyops-runs":
+        shown = repr(text.strip()[:100]) if text.strip() else "nothing"
+        remedy = f"{name} does not run what it is told (it answers {shown}): take command= out of its authorized_keys and ForceCommand out of sshd_config, or name another user"
+        return [Problem(user, remedy)]
+    try:
+        host.connector.get_file_transfer_connection()
+    except (ConnectError, SSHException, OSError, EOFError) as error:
+        remedy = f"{name} may not transfer files ({str(error).splitlines()[0]}): sshd_config needs the line `Subsystem sftp internal-sftp`, then systemctl reload ssh"
+        return [Problem(user, remedy)]
+    return []
 
 
 def _daemon(name: str, wanted: dict[str, Any]) -> list[Problem]:

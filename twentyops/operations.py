@@ -73,9 +73,14 @@ def executing() -> bool:
     return bool(host.state.is_executing)
 
 
-def remote(command: str, *, stdin: str | None = None, timeout: int = 300, show: bool = False) -> tuple[bool, str]:
-    """Run a shell command on the host now: ``(succeeded, output)``. Neither input nor output is printed unless ``show``."""
-    arguments: dict[str, Any] = {"_sudo": bool(host.data.get("_sudo", False)), "_timeout": timeout}
+def remote(
+    command: str, *, stdin: str | None = None, timeout: int = 300, show: bool = False, sudo: bool = True
+) -> tuple[bool, str]:
+    """Run a shell command on the host now: ``(succeeded, output)``. Neither input nor output is printed unless ``show``.
+
+    ``sudo``: as root, where the login is another user's.
+    """
+    arguments: dict[str, Any] = {"_sudo": sudo and bool(host.data.get("_sudo", False)), "_timeout": timeout}
     if stdin is not None:
         arguments["_stdin"] = stdin
     try:

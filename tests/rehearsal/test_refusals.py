@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.command import wait_until
 from lab.rehearse import environment
 from lab.settings import STANDIN
 from lab.world import Lab
@@ -130,6 +131,32 @@ def test_key_with_a_passphrase_that_nobody_can_open(refused: Refusal, tmp_path: 
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     key = make_key(tmp_path, "a secret word")
     refused("DROPLET_SSH_KEY", f"{key} has a passphrase, and no SSH agent holds it: ssh-add", DROPLET_SSH_KEY=str(key))
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("ForceCommand echo only this", ["does not run what it is told (it answers 'only this')", "ForceCommand"]),
+        ("Subsystem sftp /bin/false", ["may not transfer files", "Subsystem sftp internal-sftp"]),
+    ],
+    ids=["forced-command", "no-sftp"],
+)
+def test_login_that_does_not_do_what_it_is_told(target: Target, line: str, says: list[str]) -> None:
+    """One message with the remedy, before anything starts. A timer mends the configuration, for the login cannot."""
+    droplet, before = target.droplet, driver.fingerprint(target.droplet)
+    droplet.ssh("cp -p /etc/ssh/sshd_config /etc/ssh/sshd_config.orig")
+    mend = "mv /etc/ssh/sshd_config.orig /etc/ssh/sshd_config; systemctl reload ssh"
+    droplet.ssh(f"systemd-run --quiet --on-active=20 sh -c '{mend}'")
+    droplet.ssh(f"sed -i -e '/^Subsystem/d' -e '1i {line}' /etc/ssh/sshd_config; systemctl reload ssh")
+    run = target.run()
+    gone = "test ! -e /etc/ssh/sshd_config.orig && echo back"
+    wait_until(lambda: droplet.ssh(gone, check=False).stdout == "back\n", 90, "sshd stays as it is")
+    assert run.exit_code == 1, str(run)
+    for part in ["DROPLET_SSH_USER", *says]:
+        assert part in run.text, str(run)
+    assert "Traceback" not in run.text, str(run)
+    assert "Starting operation" not in run.text, str(run)
+    assert driver.fingerprint(droplet) == before
 
 
 def test_unsupported_distribution(target: Target, refused: Refusal) -> None:
