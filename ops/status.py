@@ -4,11 +4,11 @@ import time
 
 from pyinfra import host, logger
 
-from twentyops import facts, lock, operations, release, stack
+from twentyops import facts, firewall, lock, operations, release, stack
 
 
 def status() -> str | None:
-    """Print release, services, lock and room; a text names the services that are not healthy."""
+    """Print release, services, lock, packet filter and room; a text names what is not as it should be."""
     manifest = release.Manifest.from_json(host.get_fact(facts.ReleaseManifest))
     services = host.get_fact(facts.ComposeServices, project=stack.PROJECT)
     state = host.get_fact(facts.HostState)
@@ -42,10 +42,22 @@ def status() -> str | None:
     if holder:
         reason = lock.left_behind(holder, time.time())
         say.append(f"locked by {holder.get('who')}" + (f"; left behind: {reason}" if reason else ""))
+    open_tables = unloaded()
+    say += [f"packet filter: table {table} is not loaded, so containers reach what it closes" for table in open_tables]
     for line in say:
         logger.info(f"{host.print_prefix}{line}")
     sick = [name for name in stack.SERVICES if services.get(name, {}).get("health") != "healthy"]
-    return f"not healthy: {', '.join(sick)}; see docs/runbook/service-unhealthy.md" if sick else None
+    wrong = [f"not healthy: {', '.join(sick)}; see docs/runbook/service-unhealthy.md"] if sick else []
+    if open_tables:
+        wrong.append(f"packet filter not loaded: systemctl reload-or-restart {firewall.UNIT} on the droplet, or deploy again")
+    return "\n".join(wrong) or None
+
+
+def unloaded() -> list[str]:
+    """Tables of the packet filter that lie on the droplet and are not in its kernel."""
+    _, text = operations.remote(f"cat {firewall.DIRECTORY}/*.nft 2> /dev/null; echo --; nft list tables 2> /dev/null")
+    lying, _, loaded = text.rpartition("\n--")
+    return [table for table in firewall.tables({"": lying}) if f"table {table}" not in loaded.splitlines()]
 
 
 if "droplet" in host.groups:

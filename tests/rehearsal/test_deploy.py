@@ -186,15 +186,17 @@ def test_unlock_without_a_lock_says_so(deployed: Deployed) -> None:
     assert "there was no lock" in run.text
 
 
-def test_status_names_the_service_that_is_stopped_and_a_deploy_mends_it(deployed: Deployed) -> None:
+def test_status_names_what_is_stopped_or_open_and_a_deploy_mends_it(deployed: Deployed) -> None:
     before = driver.inspect(deployed.droplet)
-    deployed.droplet.ssh("docker stop --time 1 twenty-worker-1")
+    deployed.droplet.ssh("docker stop --time 1 twenty-worker-1 && nft delete table inet twentyops_egress")
     run = deployed.target.run("ops/status.py", "-y", "--limit", "droplet")
     assert run.exit_code == 1, str(run)
     assert "not healthy: worker" in run.text
+    assert "packet filter: table inet twentyops_egress is not loaded" in run.text
+    assert "inet twentyops_inbound" not in run.text
     run = deployed.target.run()
     assert run.exit_code == 0, str(run)
-    assert run.counts[:2] == (1, 0), str(run)
+    assert run.counts[:2] == (2, 0), str(run)
     after = driver.inspect(deployed.droplet)
     assert {name: c["Id"] for name, c in after.items()} == {name: c["Id"] for name, c in before.items()}
 
