@@ -28,10 +28,11 @@ class HostState(FactBase[dict[str, Any]]):
     """What preflight asks of a host, in one round trip.
 
     Returns ``{os, os_version, codename, machine, architecture, container, mirror, memory_mb, disk_mb, clock_ahead_s, listeners:
-    {port: process}, published: {port: (Compose project, container)}, time_service, docker, cpus, name_servers}``; MB are 1024^2 bytes, ``disk_mb`` is what is free under /var/lib, ``clock_ahead_s`` how
-    far its clock is ahead of this machine's (the answer's way here makes it at most as much smaller as that took),
-    ``container`` the kind of container that the host is (empty for a machine), ``mirror`` its distribution's, ``name_servers``
-    whom Docker's own name service asks: those of resolv.conf, and where that is systemd-resolved the ones behind it.
+    {port: process}, published: {port: (Compose project, container)}, time_service, docker, cpus, name_servers}``; MB are 1024^2
+    bytes, ``disk_mb`` is what is free under /var/lib, ``clock_ahead_s`` how far its clock is ahead of this machine's (too small by the
+    time that the answer took), ``container`` the kind of container that the host is (empty for a machine), ``mirror`` its
+    distribution's, ``time_service`` the package that keeps the clock, ``name_servers`` whom Docker's own name service asks: those of
+    resolv.conf, and where that is systemd-resolved the ones behind it.
     """
 
     def command(self) -> str:
