@@ -255,7 +255,7 @@ class Settings(BaseSettings):
     droplet_host: str = Field(PRODUCTION_HOST, description="Address of the server that runs the CRM.")
     droplet_ssh_user: str = Field("root", description="Who to log in as; another user than root needs sudo without a password.")
     droplet_ssh_port: SshPort = Field(22, description="Port of its sshd.")
-    droplet_ssh_key: KeyFile = Field(None, description="Private key file; empty: your SSH agent and default keys.")
+    droplet_ssh_key: KeyFile = Field(None, description="Private key file, one with a passphrase as your SSH agent holds it; empty: your agent and default keys.")
     droplet_host_key: Annotated[str, AfterValidator(_public_key)] = Field(
         description="Its public host key, pinned: run `ssh-keyscan -t ed25519 HOST`, compare with the provider's console, paste from ssh-ed25519 on."
     )
