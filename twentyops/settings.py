@@ -387,13 +387,15 @@ class Settings(BaseSettings):
         description="Limit of the cache's container, MB: metadata of 15 to 20 workspaces in use; the least recently used entries are evicted.",
     )
     server_memory_mb: Megabytes = Field(1280, description="Limit of the container, MB (800 MB are used after boot).")
-    worker_memory_mb: Megabytes = Field(864, description="Limit of the container, MB (650 MB are used after boot).")
+    worker_memory_mb: Megabytes = Field(
+        832, description="Limit of the container, MB (450 MB are used after boot, 550 MB while workspaces are made)."
+    )
     tenant_manager_memory_mb: Megabytes = Field(
         176, description="Limit of the container, MB (80 MB are used at work, 115 MB under a flood of webhooks)."
     )
     caddy_memory_mb: Megabytes = Field(
-        160,
-        description="Limit of the container, MB: the most that was measured with 1100 slow connections is 138 (docs/outside.md); the kernel admits 1300.",
+        192,
+        description="Limit of the container, MB: the most that was measured with 1100 slow connections is 157 (docs/outside.md); the kernel admits 1300.",
     )
     reserved_memory_mb: Megabytes = Field(
         512, description="Memory for the system and Docker, MB; this and all limits together must fit into the droplet's memory."
