@@ -13,10 +13,9 @@ def smoke_suite() -> None:
     """Run tests/smoke; a failed check fails the deploy and puts the release before back."""
     current = plan.current()
     data = operations.host_data()
-    name = str(host.name)
 
     def prove() -> str | None:
-        problem = smoke.run(current, name, data)
+        problem = smoke.run(current, data)
         return problem and "\n".join([problem, *operations.put_back(current.directory, list(stack.SERVICES))])
 
     operations.control_step(name="Smoke suite", function=prove, description="every check passed")

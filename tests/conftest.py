@@ -52,4 +52,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Genera
     for report in failed:
         crash = getattr(report.longrepr, "reprcrash", None)
         reason = (crash.message if crash else str(report.longrepr)).strip().splitlines() or [""]
-        terminalreporter.write_line(f"{report.nodeid} ({report.when}, {report.duration:.0f} s): {reason[0][:200]}")
+        terminalreporter.write_line(f"{report.nodeid} ({report.when}, {getattr(report, 'duration', 0):.0f} s): {reason[0][:200]}")

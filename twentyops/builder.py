@@ -125,7 +125,7 @@ def push(plan: Plan, image: Image) -> str | None:
     login = {"username": s.registry_username, "password": s.registry_password.get_secret_value()}
     digest = ""
     with ExitStack() as stack:
-        url = None if s.builder_is_local else stack.enter_context(ssh.docker_socket(s.builder_host, dict(ops.host_data())))
+        url = None if s.builder_is_local else stack.enter_context(ssh.docker_socket(ops.host_data()))
         try:
             client = docker.DockerClient(base_url=url, timeout=600) if url else docker.from_env(timeout=600)
             for event in client.images.push(image.repository, tag=image.tag, stream=True, decode=True, auth_config=login):

@@ -132,6 +132,16 @@ def _url(value: str) -> str:
     return f"{parts.scheme}://{host}" + ("" if usual else f":{parts.port}")
 
 
+def _host(value: str) -> str:
+    """An address or a name; an IPv6 address without the brackets that addresses of pages need."""
+    value = value.strip()
+    if value.startswith("[") and value.endswith("]"):
+        value = value[1:-1]
+    if not re.fullmatch(r"@local|[A-Za-z0-9._:-]+", value):
+        raise ValueError("give an address or a name, without user, port and scheme")
+    return value
+
+
 def _public_origin(value: str) -> str:
     """As a browser writes an origin: no final slash, lower case, no port that goes without saying."""
     return _url(value.strip()) if value.strip() else ""
@@ -252,14 +262,23 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="forbid", hide_input_in_errors=True, case_sensitive=False)
 
     # -- where ---------------------------------------------------------------------------------------------------------
-    droplet_host: str = Field(PRODUCTION_HOST, description="Address of the server that runs the CRM.")
-    droplet_ssh_user: str = Field("root", description="Who to log in as; another user than root needs sudo without a password.")
-    droplet_ssh_port: SshPort = Field(22, description="Port of its sshd.")
-    droplet_ssh_key: KeyFile = Field(None, description="Private key file, one with a passphrase as your SSH agent holds it; empty: your agent and default keys.")
+    droplet_host: Annotated[str, AfterValidator(_host)] = Field(
+        PRODUCTION_HOST,
+        description="Address of the server that runs the CRM, or its name in your ~/.ssh/config (ProxyJump and all).",
+    )
+    droplet_ssh_user: str = Field(
+        "root",
+        description="Who to log in as; left out: what ~/.ssh/config says, else root. Another user than root needs sudo without a password.",
+    )
+    droplet_ssh_port: SshPort = Field(22, description="Port of its sshd; left out: what ~/.ssh/config says, else 22.")
+    droplet_ssh_key: KeyFile = Field(
+        None,
+        description="Private key file, one with a passphrase as your SSH agent holds it; empty: your agent and default keys.",
+    )
     droplet_host_key: Annotated[str, AfterValidator(_public_key)] = Field(
         description="Its public host key, pinned: run `ssh-keyscan -t ed25519 HOST`, compare with the provider's console, paste from ssh-ed25519 on."
     )
-    builder_host: str = Field(
+    builder_host: Annotated[str, AfterValidator(_host)] = Field(
         "@local",
         description="Where the image is built: @local, or the address of a machine with 8 GB of memory to spare.",
     )
@@ -437,7 +456,8 @@ class Settings(BaseSettings):
     # -- derived -------------------------------------------------------------------------------------------------------
     @property
     def public_url(self) -> str:
-        return self.server_url or f"http://{self.droplet_host}"
+        host = f"[{self.droplet_host}]" if ":" in self.droplet_host else self.droplet_host
+        return self.server_url or f"http://{host}"
 
     @property
     def webhook_url(self) -> str:
@@ -520,6 +540,13 @@ def _inconsistencies(s: Settings, refused: set[str]) -> list[Problem]:
     try:
         url = urlsplit(_url(s.public_url))
         bare_address = _is_address(url.hostname or "")
+        if not s.server_url and not _is_address(s.droplet_host) and "." not in s.droplet_host:
+            found.append(
+                Problem(
+                    "SERVER_URL",
+                    f"needed: browsers do not know {s.droplet_host}, a name of your SSH configuration; give http://ADDRESS or https://DOMAIN",
+                )
+            )
         if url.port in INNER_PORTS:
             found.append(
                 Problem(
@@ -531,7 +558,7 @@ def _inconsistencies(s: Settings, refused: set[str]) -> list[Problem]:
             found.append(
                 Problem("SERVER_URL", f"{s.public_url} is not reachable for visitors; give the droplet's public address")
             )
-        elif bare_address and url.hostname != s.droplet_host:
+        elif bare_address and _is_address(s.droplet_host) and not _same_address(str(url.hostname), s.droplet_host):
             found.append(
                 Problem("SERVER_URL", f"{url.hostname} is not the droplet ({s.droplet_host}); visitors would land elsewhere")
             )
@@ -631,6 +658,10 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _same_address(one: str, other: str) -> bool:
+    return ipaddress.ip_address(one) == ipaddress.ip_address(other)
 
 
 def _is_private(host: str) -> bool:

@@ -12,48 +12,39 @@ from typing import Any
 
 from pyinfra import logger
 
-from twentyops import ssh
 from twentyops.plan import Plan
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT_S = 600
 
 
-def ssh_config(host: str, data: dict[str, Any]) -> str:
-    """OpenSSH configuration for one host with its pinned key."""
+def ssh_config(data: dict[str, Any]) -> str:
+    """OpenSSH's configuration for the suite: every check over one connection, all else as everywhere (twentyops.ssh)."""
     lines = [
-        f"Host {host}",
-        f"  User {data['ssh_user']}",
-        f"  Port {data['ssh_port']}",
-        f"  UserKnownHostsFile {ssh.in_config(data['ssh_known_hosts_file'])}",
-        "  StrictHostKeyChecking yes",
-        "  BatchMode yes",
-        "  LogLevel ERROR",
-        "  ControlMaster auto",
-        "  ControlPath ~/.ssh/twentyops-%C",
-        "  ControlPersist 30",
+        "ControlMaster auto",
+        "ControlPath ~/.ssh/twentyops-%C",
+        "ControlPersist 30",
+        Path(data["ssh_config_file"]).read_text(),
     ]
-    if key := data.get("identity_file"):
-        lines += [f"  IdentityFile {ssh.in_config(key)}", "  IdentitiesOnly yes"]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
-def run(plan: Plan, host: str, data: dict[str, Any]) -> str | None:
+def run(plan: Plan, data: dict[str, Any]) -> str | None:
     """Run tests/smoke against the droplet; a returned text names the failed tests and the file with the whole output."""
     with TemporaryDirectory(prefix="twentyops-") as directory:
         config = Path(directory) / "ssh_config"
-        config.write_text(ssh_config(host, data))
+        config.write_text(ssh_config(data))
         Path("~/.ssh").expanduser().mkdir(mode=0o700, exist_ok=True)
         command = [
             sys.executable, "-m", "pytest", str(ROOT / "tests/smoke"), "-q", "--no-header", "--tb=short", "-p", "no:cacheprovider",
-            f"--hosts=ssh://{host}", f"--ssh-config={config}", f"--release-directory={plan.directory}",
+            f"--hosts=ssh://{data['ssh_name']}", f"--ssh-config={config}", f"--release-directory={plan.directory}",
             *(["--sudo"] if data.get("_sudo") else []),
         ]  # fmt: skip
         environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {"COLUMNS": "240"}
         try:
             result = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            return f"the smoke suite did not end within {TIMEOUT_S} s; run it alone: pytest tests/smoke --hosts=ssh://{host}"
+            return f"the smoke suite did not end within {TIMEOUT_S} s; run it alone: pytest tests/smoke --hosts=ssh://{data['ssh_name']} --ssh-config={data['ssh_config_file']}"
     last = (result.stdout.strip().splitlines() or ["no output"])[-1]
     if result.returncode == 0:
         logger.info(f"    smoke suite: {last}")

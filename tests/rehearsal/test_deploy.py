@@ -78,6 +78,28 @@ def test_deploy_with_a_key_that_the_agent_opened(deployed: Deployed, tmp_path: P
     assert run.counts[:2] == (0, 0), str(run)
 
 
+def test_deploy_by_an_alias_through_a_jump_host(
+    deployed: Deployed, bare: BareDroplet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Address, key and the machine in between stand in the operator's ~/.ssh/config alone; pyinfra and the smoke suite take that way."""
+    jump, lab = bare("jump").droplet, deployed.target.lab
+    (tmp_path / ".ssh").mkdir(mode=0o700)
+    (tmp_path / ".ssh/config").write_text(
+        f"Host crm\n  HostName {deployed.droplet.address}\n  ProxyJump jump\n"
+        f"Host jump\n  HostName {jump.address}\n  User root\n  UserKnownHostsFile {lab.known_hosts}\n"
+        f"Host crm jump\n  IdentityFile {lab.ssh_key}\n"
+    )
+    monkeypatch.setenv("HOME", str(tmp_path))
+    left_out = dict.fromkeys(("DROPLET_SSH_USER", "DROPLET_SSH_PORT", "DROPLET_SSH_KEY"))
+    run = deployed.target.having(DROPLET_HOST="crm", **left_out).run()
+    assert run.exit_code == 0, str(run)
+    assert run.counts[:2] == (0, 0), str(run)
+    accepted = jump.ssh("journalctl --unit ssh --grep 'Accepted publickey' --output cat").stdout.splitlines()
+    own = jump.ssh("journalctl --unit ssh --grep 'Accepted publickey' --output cat").stdout.splitlines()
+    assert len(own) - len(accepted) == 1, "one connection of this test shows once"
+    assert len(accepted) >= 3, "pyinfra and OpenSSH of the smoke suite came through it, beside this test"
+
+
 def test_dry_run_changes_nothing_on_a_host_without_docker(deployed: Deployed, bare: BareDroplet) -> None:
     target = bare("dry")
     before = driver.fingerprint(target.droplet)

@@ -136,6 +136,36 @@ def test_settings_file_may_begin_with_the_mark_of_windows(tmp_path: Path) -> Non
     assert load({**environ, "TWENTYOPS_ENV_FILE": str(file)}).registry_username == "café"
 
 
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("2001:db8::11", "http://[2001:db8::11]"),
+        ("[2001:db8::11]", "http://[2001:db8::11]"),
+        ("crm.example.com", "http://crm.example.com"),
+    ],
+)
+def test_droplet_by_ipv6_or_by_name_has_its_public_address(host: str, origin: str) -> None:
+    settings = load({**GOOD, "DROPLET_HOST": host})
+    assert settings.public_url == origin
+    assert settings.droplet_host == host.strip("[]")
+    assert load({**GOOD, "DROPLET_HOST": host, "SERVER_URL": f"{origin}/"}).public_url == origin
+
+
+def test_ipv6_address_of_another_machine_is_refused() -> None:
+    assert "not the droplet" in refusal({"DROPLET_HOST": "2001:db8::11", "SERVER_URL": "http://[2001:db8::12]"})["SERVER_URL"]
+    assert load({**GOOD, "DROPLET_HOST": "2001:db8::11", "SERVER_URL": "http://[2001:DB8:0::11]"})
+
+
+def test_alias_of_the_ssh_configuration_needs_a_public_address() -> None:
+    assert "browsers do not know crm" in refusal({"DROPLET_HOST": "crm"})["SERVER_URL"]
+    assert load({**GOOD, "DROPLET_HOST": "crm", "SERVER_URL": "http://203.0.113.7"}).public_url == "http://203.0.113.7"
+
+
+@pytest.mark.parametrize("host", ["root@10.77.0.11", "ssh://10.77.0.11", "10.77.0.11 -oProxyCommand=x", ""])
+def test_host_is_an_address_or_a_name_alone(host: str) -> None:
+    assert "DROPLET_HOST" in refusal({"DROPLET_HOST": host})
+
+
 def test_live_key_needs_https_and_a_domain() -> None:
     live = {
         "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY": publishable("clerk.example.com", "live"),

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.ssh_keys import make_key
+from tests.unit.test_settings import GOOD
 from twentyops import smoke, ssh
+from twentyops.settings import load
 
 OUTPUT = """\
 F.
@@ -27,8 +30,7 @@ def test_a_failed_test_names_the_file_with_the_whole_output(tmp_path: Path, monk
     answer = subprocess.CompletedProcess([], 1, OUTPUT, "a warning\n")
     monkeypatch.setattr(smoke.subprocess, "run", lambda *_, **__: answer)
     plan: Any = SimpleNamespace(directory="/opt/twenty/releases/r1", release_id="r1")
-    data = {"ssh_user": "root", "ssh_port": 22, "ssh_known_hosts_file": "/nonexistent"}
-    told = smoke.run(plan, "203.0.113.7", data)
+    told = smoke.run(plan, {"ssh_name": "203.0.113.7", "ssh_config_file": "/dev/null"})
     assert told is not None
     assert "test_page_answers: AssertionError: 502" in told
     assert told.endswith("Next: docs/runbook/promise-broken.md")
@@ -40,13 +42,14 @@ def test_a_failed_test_names_the_file_with_the_whole_output(tmp_path: Path, monk
 
 @pytest.mark.parametrize("name", ["plain", "with a blank", "100%h", "%d and more"])
 def test_every_path_is_the_same_for_openssh(tmp_path: Path, name: str) -> None:
-    """In the smoke suite's configuration, and in the options of the tunnel to the builder."""
     directory = tmp_path / name
-    data = {"ssh_user": "root", "ssh_port": 22, "ssh_known_hosts_file": f"{directory}/known", "identity_file": f"{directory}/key"}
-    config = tmp_path / "ssh_config"
-    config.write_text(smoke.ssh_config("203.0.113.7", data))
-    for arguments in (["-F", str(config)], ["-F", "none", *ssh.ssh_arguments(data)]):
-        done = subprocess.run(["ssh", "-G", *arguments, "203.0.113.7"], capture_output=True, text=True, check=True)
-        read = dict(line.split(" ", 1) for line in done.stdout.splitlines())
-        shown = {option: read[option].strip('"').replace("%%", "%") for option in ("userknownhostsfile", "identityfile")}
-        assert shown == {"userknownhostsfile": f"{directory}/known", "identityfile": f"{directory}/key"}
+    directory.mkdir()
+    key = make_key(directory)
+    settings = load({**GOOD, "DROPLET_SSH_KEY": str(key)})
+    config = ssh.write_config(settings, directory)
+    (login,) = ssh.logins(settings)
+    (tmp_path / "ssh_config").write_text(smoke.ssh_config(ssh.host_data(login, config)))
+    read = ssh.resolved(tmp_path / "ssh_config", login.host)
+    shown = [read[option].strip('"').replace("%%", "%") for option in ("userknownhostsfile", "identityfile")]
+    assert shown == [f"{directory}/10.77.0.11.known_hosts", str(key)]
+    assert read["controlmaster"] == "auto"
