@@ -13,6 +13,10 @@ from twentyops.deploying import is_deploy_file
 def publish() -> None:
     """Build, push, read the digest back; nothing at all for an image whose content-hash tag is there."""
     current = plan.current()
+    if not all(image.digest for image in current.built):
+        operations.control_step(
+            name="Images can be pushed from here", function=partial(builder.docker_answers, current), description="Docker answers"
+        )
     for image in current.built:
         missing = not image.digest
         operations.control_change(name=f"Build {image.name}", wanted=missing, function=partial(builder.build, current, image))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 import tarfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -113,6 +114,24 @@ def _send(tree: Path, destination: str) -> str | None:
     )
     succeeded, output = ops.remote(unpack)
     return None if succeeded else f"{tree.name} could not be unpacked on {host.name}: {output[-500:]}"
+
+
+def docker_answers(plan: Plan) -> str | None:
+    """Whether images can be pushed from the builder, asked before minutes of building; a text is the reason and the remedy."""
+    if plan.settings.builder_is_local:
+        return None
+    user = ops.host_data()["ssh_user"]
+    try:
+        with ssh.docker_socket(ops.host_data()) as url:
+            docker.DockerClient(base_url=url, timeout=30).ping()
+    except (DockerException, OSError, subprocess.SubprocessError) as error:
+        if ops.remote("docker version", sudo=False)[0]:
+            return (
+                f"sshd on the builder forwards no sockets ({error}): in its sshd_config set AllowStreamLocalForwarding yes and take out "
+                "DisableForwarding, then systemctl reload ssh"
+            )
+        return f"{user} may not use Docker on the builder ({error}): usermod --append --groups docker {user}, there"
+    return None
 
 
 def push(plan: Plan, image: Image) -> str | None:

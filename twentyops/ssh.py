@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 import paramiko
@@ -25,6 +25,7 @@ from pyinfra.connectors.ssh import SSHConnector
 from twentyops.errors import Problem, Refused
 from twentyops.settings import Settings
 
+LONGEST_TMPDIR = 60
 REMEDIES = (
     ("does not match", "its host key is not the pinned one: if the machine was made anew, compare and update {prefix}_HOST_KEY"),
     ("No host key", "its host key is of another type than the pinned one: pin the line that `ssh-keyscan {host}` prints"),
@@ -232,7 +233,9 @@ def explain_connection_errors() -> None:
 @contextmanager
 def docker_socket(data: dict[str, Any]) -> Iterator[str]:
     """The Docker socket of another machine (``host_data``) as ``unix://...`` on this one, for the Docker SDK; an SSH tunnel while it lasts."""
-    with TemporaryDirectory(prefix="twentyops-") as directory:
+    # a socket's path has at most 104 bytes (a Mac; Linux 108)
+    short = None if len(gettempdir()) < LONGEST_TMPDIR else "/tmp"  # noqa: S108 - a new directory in it, for us alone
+    with TemporaryDirectory(prefix="twentyops-", dir=short) as directory:
         local = f"{directory}/docker.sock"
         master = f"{directory}/master"
         target = data["ssh_name"]

@@ -10,7 +10,7 @@ import pytest
 
 from tests import ssh_keys
 from tests.rehearsal import driver
-from tests.rehearsal.conftest import BareDroplet, Deployed
+from tests.rehearsal.conftest import BareDroplet, Deployed, standin_copy
 from twentyops import stack
 
 TASKS = sorted(file.stem for file in (driver.PROJECT / "tasks").glob("*.py") if file.stem != "__init__")
@@ -263,6 +263,31 @@ def test_port_that_another_container_publishes_is_refused_with_its_name(deployed
         assert driver.containers(droplet) == before
     finally:
         droplet.ssh("docker rm --force --volumes blog")
+
+
+def test_builder_that_forwards_no_socket_is_refused_before_the_build(deployed: Deployed, tmp_path: Path) -> None:
+    drop_in = "/etc/ssh/sshd_config.d/00-closed.conf"
+    deployed.builder.ssh(f"echo 'AllowStreamLocalForwarding no' > {drop_in}; systemctl reload ssh")
+    try:
+        run = deployed.target.having(TWENTY_SOURCE=str(standin_copy(tmp_path, "not pushed"))).run()
+    finally:
+        deployed.builder.ssh(f"rm {drop_in}; systemctl reload ssh")
+    assert run.exit_code == 1, str(run)
+    assert "sshd on the builder forwards no sockets" in run.text, str(run)
+    assert not any("Build " in name for name in run.operations), str(run)
+    assert driver.lock(deployed.droplet) == ""
+
+
+def test_a_long_path_to_temporary_files_is_no_hindrance(
+    deployed: Deployed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / ("x" * 90)
+    place.mkdir()
+    monkeypatch.setenv("TMPDIR", str(place))
+    run = deployed.target.having(TWENTY_SOURCE=str(standin_copy(tmp_path, "a long path"))).run()
+    assert run.exit_code == 0, str(run)
+    back = deployed.target.run()
+    assert back.exit_code == 0, str(back)
 
 
 def test_smoke_suite_runs_alone(deployed: Deployed) -> None:
