@@ -248,7 +248,8 @@ def test_one_person_gets_so_many_workspaces_and_the_next_organization_is_told_wh
         rows = listed()
         return len(rows) == 6 and sorted(str(r["waiting"]) for r in rows.values()) == ["None"] * 5 + ["too-many-organizations"]
 
-    wait_until(five_and_one, 120, lambda: f"{listed()}", every=2)
+    # one is made after the other, and whoever has to wait is told at its turn: each in 10 to 30 s
+    wait_until(five_and_one, 240, lambda: f"{listed()}", every=2)
     (waiting,) = [o for o, row in listed().items() if row["waiting"]]
     assert "MAX_ORGANIZATIONS_PER_PERSON" in listed()[waiting]["problems"][0]
     told = session(at_work.lab, at_work.clerk, owners[0], waiting)
