@@ -34,7 +34,6 @@ const main = async (): Promise<void> => {
   await database().query('SELECT 1 FROM "core"."workspace" LIMIT 1');
   const workers = QUEUE_NAMES.map(consume);
   await Promise.all(workers.map((worker) => worker.waitUntilReady()));
-  log.log(`working on ${workers.length} queues`);
   startLiveness();
   onShutdown('worker', async () => {
     await Promise.all(workers.map((worker) => worker.close()));
@@ -42,6 +41,8 @@ const main = async (): Promise<void> => {
     await closeRedis();
     await closeDatabase();
   });
+  // last: who reads this may send SIGTERM at once
+  log.log(`working on ${workers.length} queues`);
 };
 
 main().catch((error: Error) => {
