@@ -89,9 +89,11 @@ def test_deploy_by_an_alias_through_a_jump_host(
         f"Host jump\n  HostName {jump.address}\n  User root\n  UserKnownHostsFile {lab.known_hosts}\n"
         f"Host crm jump\n  IdentityFile {lab.ssh_key}\n"
     )
-    monkeypatch.setenv("HOME", str(tmp_path))
     left_out = dict.fromkeys(("DROPLET_SSH_USER", "DROPLET_SSH_PORT", "DROPLET_SSH_KEY"))
-    run = deployed.target.having(DROPLET_HOST="crm", **left_out).run()
+    # all of them before the home changes: the lab's own files lie below it
+    known = deployed.target.settings() | {"DROPLET_HOST": "crm"} | left_out
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run = deployed.target.having(**known).run()
     assert run.exit_code == 0, str(run)
     assert run.counts[:2] == (0, 0), str(run)
     way = f"journalctl --unit ssh --grep 'Accepted publickey for root from {jump.address} ' --output cat"
