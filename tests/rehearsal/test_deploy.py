@@ -78,9 +78,7 @@ def test_deploy_with_a_key_that_the_agent_opened(deployed: Deployed, tmp_path: P
     assert run.counts[:2] == (0, 0), str(run)
 
 
-def test_deploy_by_an_alias_through_a_jump_host(
-    deployed: Deployed, bare: BareDroplet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_deploy_by_an_alias_through_a_jump_host(deployed: Deployed, bare: BareDroplet, tmp_path: Path) -> None:
     """Address, key and the machine in between stand in the operator's ~/.ssh/config alone; pyinfra and the smoke suite take that way."""
     jump, lab = bare("jump").droplet, deployed.target.lab
     (tmp_path / ".ssh").mkdir(mode=0o700)
@@ -90,10 +88,7 @@ def test_deploy_by_an_alias_through_a_jump_host(
         f"Host crm jump\n  IdentityFile {lab.ssh_key}\n"
     )
     left_out = dict.fromkeys(("DROPLET_SSH_USER", "DROPLET_SSH_PORT", "DROPLET_SSH_KEY"))
-    # all of them before the home changes: the lab's own files lie below it
-    known = deployed.target.settings() | {"DROPLET_HOST": "crm"} | left_out
-    monkeypatch.setenv("HOME", str(tmp_path))
-    run = deployed.target.having(**known).run()
+    run = deployed.target.having(DROPLET_HOST="crm", **left_out).run(HOME=str(tmp_path))
     assert run.exit_code == 0, str(run)
     assert run.counts[:2] == (0, 0), str(run)
     way = f"journalctl --unit ssh --grep 'Accepted publickey for root from {jump.address} ' --output cat"
