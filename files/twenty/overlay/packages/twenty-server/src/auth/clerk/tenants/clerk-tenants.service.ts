@@ -619,6 +619,7 @@ export class ClerkTenantsService {
 
       const members = await this.memberRepository(workspace.id);
 
+      await this.freeAddress(members, user);
       await members.update(
         { userId },
         {
@@ -780,6 +781,7 @@ export class ClerkTenantsService {
       withDeleted: true,
     });
 
+    await this.freeAddress(members, user);
     if (member === null) {
       await this.userWorkspaceService.createWorkspaceMember(workspace.id, user);
     } else if (member.deletedAt !== null) {
@@ -796,6 +798,25 @@ export class ClerkTenantsService {
     );
 
     return created;
+  }
+
+  // A workspace has one member for an address, those who left included: of somebody deleted at Clerk and made again there, the row of
+  // the first keeps all but the address.
+  private async freeAddress(
+    members: Awaited<ReturnType<ClerkTenantsService['memberRepository']>>,
+    { id, email }: UserEntity,
+  ) {
+    const holder = await members.findOne({
+      where: { userEmail: email },
+      withDeleted: true,
+    });
+
+    if (holder !== null && holder.userId !== id) {
+      await members.update(
+        { id: holder.id },
+        { userEmail: placeholderEmail(holder.userId) },
+      );
+    }
   }
 
   private async assignRole(
