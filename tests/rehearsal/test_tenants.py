@@ -130,21 +130,6 @@ def test_members_names_and_the_end_of_an_organization_follow_clerk(house: House)
     assert house.manager("tenants", "show", organization)["twenty"]["workspaceId"] == session["workspaceId"], "data are kept"
 
 
-def test_a_person_deleted_and_made_again_with_the_same_address_joins(house: House) -> None:
-    organization, _, bob = house.organization("Again")
-    session = house.until(house.token(bob, organization), "signed-in")
-    email = house.backend.get(f"/users/{bob}").raise_for_status().json()["email_addresses"][0]["email_address"]
-    house.backend.delete(f"/users/{bob}").raise_for_status()
-    again = house.clerk.seed([{"email": email, "first_name": "Bob", "last_name": "Again"}])["users"][email]
-    member = {"user_id": again, "role": "org:member"}
-    house.backend.post(f"/organizations/{organization}/memberships", json=member).raise_for_status()
-    anew = house.until(house.token(again, organization), "signed-in")
-    assert anew["workspaceId"] == session["workspaceId"]
-    assert house.api(anew).records("{ people { totalCount } }").ok()
-    members = {m["clerkUserId"]: m["email"] for m in house.manager("tenants", "show", organization)["twenty"]["members"]}
-    assert (members.get(again), bob in members) == (email, False)
-
-
 def test_what_clerk_could_not_deliver_is_reconciled(house: House) -> None:
     house.clerk.disturb("drop")
     organization, alice, _ = house.organization("Lost")
