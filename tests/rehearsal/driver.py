@@ -88,11 +88,11 @@ class Target:
         merged = {**settings.values(self.lab), **here, **self.changes}
         return {name: value for name, value in merged.items() if value is not None}
 
-    def run(self, *arguments: str, inventory: str = "inventory.py", timeout: float = 600) -> Run:
-        """``pyinfra inventory.py <arguments>`` to its end; without arguments the deploy."""
+    def run(self, *arguments: str, inventory: str = "inventory.py", timeout: float = 600, **environ: str) -> Run:
+        """``pyinfra inventory.py <arguments>`` to its end; without arguments the deploy. ``environ``: variables of it alone."""
         with TemporaryDirectory(prefix="rehearsal-") as directory:
             file = self.write(Path(directory))
-            return command((str(PYINFRA), inventory, *(arguments or DEPLOY)), environment(file), timeout)
+            return command((str(PYINFRA), inventory, *(arguments or DEPLOY)), environment(file) | environ, timeout)
 
     def write(self, directory: Path) -> Path:
         """The settings file of a run, readable by its owner alone."""
