@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import uuid
@@ -30,7 +29,7 @@ from lab.clerk.keys import KeyRing
 from lab.clerk.server import Emulator, Kept
 from lab.command import run, wait_until
 from tests.clerk.conftest import House
-from tests.tenant_manager.postgres import Postgres, free_port
+from tests.tenant_manager.postgres import Postgres, free_port, temporary
 from tests.tenant_manager.twenty_internal import Twenty
 
 Json = dict[str, Any]
@@ -41,12 +40,8 @@ ALICE, BOB, CAROL = "alice@lab.test", "bob@lab.test", "carol@lab.test"
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    # not below pytest's own directory, which every other run of pytest closes to all users but its own
-    with tempfile.TemporaryDirectory(prefix="tenants-postgres-", ignore_cleanup_errors=True) as directory:
-        Path(directory).chmod(0o711)
-        found = Postgres(Path(directory) / "cluster")
+    with temporary() as found:
         yield found
-        found.stop()
 
 
 class Standing:

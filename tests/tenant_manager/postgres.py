@@ -7,6 +7,9 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -103,3 +106,16 @@ def alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+@contextmanager
+def temporary() -> Iterator[Postgres]:
+    """A Postgres that goes with the tests that use it."""
+    # not below pytest's own directory, which every other run of pytest closes to all users but its own
+    with tempfile.TemporaryDirectory(prefix="tests-postgres-", ignore_cleanup_errors=True) as directory:
+        Path(directory).chmod(0o711)
+        found = Postgres(Path(directory) / "cluster")
+        try:
+            yield found
+        finally:
+            found.stop()

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.tenant_manager.postgres import Postgres
+from tests.tenant_manager.postgres import Postgres, temporary
 from twentyops import scram
 
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
-    with tempfile.TemporaryDirectory(prefix="scram-postgres-", ignore_cleanup_errors=True) as directory:
-        Path(directory).chmod(0o711)
-        found = Postgres(Path(directory) / "cluster")
+    with temporary() as found:
         yield found
-        found.stop()
 
 
 def stored(postgres: Postgres, password: str) -> str:
