@@ -35,7 +35,7 @@ lint: $(VENV)/.ok
 	$(VENV)/bin/mypy
 
 test: lint ## all tests; what CI runs
-	$(VENV)/bin/pytest tests
+	$(VENV)/bin/pytest tests -n 2 --dist loadgroup --no-loadscope-reorder
 
 fmt: $(VENV)/.ok ## format and fix what can be fixed
 	$(VENV)/bin/ruff format .

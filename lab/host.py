@@ -7,9 +7,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from lab import process
+from lab import packages, process
 from lab.command import run
 from lab.identity import Identity, LabError, cache_dir
+from lab.locks import only_one
 
 # program -> Debian package
 PROGRAMS = {
@@ -49,11 +50,11 @@ def require(say: Callable[[str], None], euid: int | None = None) -> None:
     Raises LabError that says what to do by hand when one of them cannot be had.
     """
     if (os.geteuid() if euid is None else euid) != 0:
-        packages = " ".join(sorted({*PROGRAMS.values(), REGISTRY_PACKAGE}))
+        wanted = " ".join(sorted({*PROGRAMS.values(), REGISTRY_PACKAGE}))
         raise LabError(
             "the lab boots machines with systemd-nspawn and builds a network: it needs root.\n"
             "  run it as root (sudo make rehearse) on Debian 12 or newer, where it installs what is missing:\n"
-            f"  apt-get install {packages}\n"
+            f"  apt-get install {wanted}\n"
             "  a deploy to a real server needs none of this: pyinfra inventory.py deploy.py"
         )
     if "overlay" not in Path("/proc/filesystems").read_text():
@@ -63,24 +64,10 @@ def require(say: Callable[[str], None], euid: int | None = None) -> None:
     if not Path("/proc/self/ns/time").exists():
         raise LabError("the kernel has no time namespaces (Linux 5.6 or newer with CONFIG_TIME_NS): use another one")
     if missing := missing_packages():
-        install(missing, say)
+        packages.install(missing, say)
+        if still := missing_packages():
+            raise LabError(f"installed, but still not found: {' '.join(still)}; look where apt-get put them")
     os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
-
-
-def install(packages: list[str], say: Callable[[str], None]) -> None:
-    """Install Debian packages; a failure names them and the command."""
-    command = f"apt-get install --no-install-recommends {' '.join(packages)}"
-    if shutil.which("apt-get") is None:
-        raise LabError(f"missing here: {' '.join(packages)} (Debian's names); install them, then run this again")
-    say(f"installing on this machine: {' '.join(packages)}")
-    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    run("apt-get", "-q", "update", timeout=300, env=environ)
-    try:
-        run("apt-get", "-qy", "install", "--no-install-recommends", *packages, timeout=600, env=environ)
-    except LabError as error:
-        raise LabError(f"{error}\n  install by hand, then run this again: {command}") from error
-    if still := missing_packages():
-        raise LabError(f"installed, but still not found: {' '.join(still)}; check: {command}")
 
 
 def registry_program(say: Callable[[str], None]) -> str:
@@ -93,7 +80,9 @@ def registry_program(say: Callable[[str], None]) -> str:
         return installed
     directory = cache_dir() / "tools" / REGISTRY_PACKAGE
     program = directory / "usr/bin/docker-registry"
-    if not program.exists():
+    with only_one(REGISTRY_PACKAGE):
+        if program.exists():
+            return str(program)
         say(f"fetching Debian's {REGISTRY_PACKAGE}")
         fresh = directory.with_name(f"{directory.name}.{os.getpid()}")
         shutil.rmtree(fresh, ignore_errors=True)

@@ -6,19 +6,18 @@ went into it, so a change of the recipe, the mirror or this machine's CA certifi
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from lab.command import run
 from lab.host import mounts_below
 from lab.identity import LabError, cache_dir
+from lab.locks import only_one
 
 SUITES = ("trixie", "bookworm")
 # what a cloud image of Debian has and a deploy may count on; Docker is not among it
@@ -146,15 +145,6 @@ def sources(suite: str, mirror: str, security: str) -> str:
     )  # fmt: skip
 
 
-@contextmanager
-def _locked(name: str) -> Iterator[None]:
-    directory = cache_dir() / "locks"
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / name).open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def ensure(suite: str, say: Callable[[str], None]) -> Path:
     """The tree of a Debian release, built when it is not there; safe against another lab that builds the same."""
     if suite not in SUITES:
@@ -166,7 +156,7 @@ def ensure(suite: str, say: Callable[[str], None]) -> Path:
     tree = cache_dir() / "rootfs" / f"{suite}-{digest}"
     if tree.exists():
         return tree
-    with _locked(f"rootfs-{suite}"):
+    with only_one(f"rootfs-{suite}"):
         if tree.exists():
             return tree
         say(f"building a {suite} tree (once; kept in {tree})")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import fcntl
 import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from lab.clerk import domain
 from lab.clerk.service import Clerk
 from lab.command import run, wait_until
 from lab.identity import DEFAULT_NAME, OTHER_PROJECT, PROJECT, Identity, LabError, cache_dir
+from lab.locks import only_one
 from lab.machine import DISK_GIB, Machine, Plan
 from lab.registry import Registry
 
@@ -144,18 +144,9 @@ class Lab:
 
     # --- up and down --------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """One ``up`` or ``down`` of a lab at a time, whoever calls."""
-        directory = cache_dir() / "locks"
-        directory.mkdir(parents=True, exist_ok=True)
-        with (directory / f"lab-{self.identity.id}").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self.say(f"another command works on lab {self.name}: waiting for it")
-                fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        return only_one(f"lab-{self.identity.id}", lambda: self.say(f"another command works on lab {self.name}: waiting for it"))
 
     def up(
         self,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +43,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+SECOND_LAB = ("test_debian_12.py", "test_killed.py")
+"""Files of the rehearsal that share no machine with the others: they may run beside them, in another lab."""
+
+
+def group_of(file: Path) -> str:
+    """Which tests share the fixtures of a session, and so run one after another in one of the processes of ``make test``."""
+    directory = file.relative_to(Path(__file__).parent).parts[0]
+    return "rehearsal-2" if directory == "rehearsal" and file.name in SECOND_LAB else directory
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item.path)))
+    if config.getoption("dist", "no") != "no" or hasattr(config, "workerinput"):  # the rehearsals take longest: they begin first
+        items.sort(key=lambda item: not group_of(item.path).startswith("rehearsal"))
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
     """The last lines of a long run name each failed test in a line of its own: CI keeps only the end of its log."""
@@ -52,4 +72,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Genera
     for report in failed:
         crash = getattr(report.longrepr, "reprcrash", None)
         reason = (crash.message if crash else str(report.longrepr)).strip().splitlines() or [""]
-        terminalreporter.write_line(f"{report.nodeid} ({report.when}, {getattr(report, 'duration', 0):.0f} s): {reason[0][:200]}")
+        test = re.sub(r"@[\w-]+$", "", report.nodeid)  # without xdist's group
+        terminalreporter.write_line(f"{test} ({report.when}, {getattr(report, 'duration', 0):.0f} s): {reason[0][:200]}")

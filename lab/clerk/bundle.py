@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lab.command import run
 from lab.identity import LabError, cache_dir
+from lab.locks import only_one
 
 PACKAGE, VERSION = "@clerk/clerk-js", "5.128.0"
 SHA256 = "9f3363f9103a5f020b58c1390c557cbad73bd48fd40247f486af57936d09be1d"
@@ -23,8 +24,14 @@ def directory() -> Path:
 def ensure() -> Path:
     """The directory with clerk-js' files (``clerk.browser.js`` and its chunks). LabError when npm cannot supply them."""
     found = directory()
-    if (found / "clerk.browser.js").exists():
-        return found
+    with only_one("clerk-js"):
+        if not (found / "clerk.browser.js").exists():
+            _fetch(found)
+    return found
+
+
+def _fetch(found: Path) -> None:
+    """Unpack the pinned package from npm to a directory, all of it or nothing."""
     fresh = found.with_name(f"{found.name}.{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
@@ -48,4 +55,3 @@ def ensure() -> Path:
         files.rename(found)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    return found

@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from lab import host, process, state
+from lab import packages, process, state
 from lab.clerk import addresses, bundle, signing
 from lab.command import wait_until
 from lab.identity import PROJECT, Identity, LabError
@@ -68,7 +68,7 @@ class Clerk:
         """Have clerk-js in the cache; npm, which brings it, is installed where it is missing."""
         if not bundle.directory().exists():
             if shutil.which("npm") is None:
-                host.install(["npm"], say)
+                packages.install(["npm"], say)
             say(f"fetching {bundle.PACKAGE} {bundle.VERSION} from npm")
             bundle.ensure()
 

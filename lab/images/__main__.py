@@ -10,7 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.images import BuildError, HostError, PushError, ensure
+from lab.identity import LabError
+from lab.images import BuildError, PushError, ensure
 from lab.images.store import build
 
 
@@ -44,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
             if not password:
                 parser.error("LAB_REGISTRY_PASSWORD is not set")
             result = ensure(_Registry(given.registry, given.username, password, given.ca_file), names)
-    except (BuildError, HostError, PushError, ValueError) as refused:
+    except (BuildError, LabError, PushError, ValueError) as refused:
         print(f"lab.images: {refused}", file=sys.stderr)
         return 1
     print(json.dumps(result, indent=2))

@@ -14,12 +14,15 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+from lab import packages
+from lab.identity import LabError
+
 CA_DIRECTORY = Path("/usr/local/share/ca-certificates")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 PROGRAMS = {"mmdebstrap": "mmdebstrap", "unshare": "util-linux", "mount": "mount", "npm": "npm"}
 
 
-class HostError(RuntimeError):
+class HostError(LabError):
     """The outer machine lacks what image building needs; the message names it and the remedy."""
 
 
@@ -104,7 +107,7 @@ def inspect(suites: tuple[str, ...]) -> Host:
         raise HostError("building the lab's images needs root (overlay mounts, chroot); run it as root")
     if not shutil.which("apt-get"):
         raise HostError("building the lab's images needs a Debian machine (no apt-get here)")
-    install(PROGRAMS)
+    packages.install_programs(PROGRAMS)
     machine = platform.machine()
     if machine not in ARCHITECTURES:
         raise HostError(f"no base images for {machine}; known: {', '.join(ARCHITECTURES)}")
@@ -135,17 +138,5 @@ def pip() -> list[str]:
     for python in (sys.executable, "python3"):
         if subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
             return [python, "-m", "pip"]
-    install({"pip3": "python3-pip"})
+    packages.install_programs({"pip3": "python3-pip"})
     return ["/usr/bin/python3", "-m", "pip"]
-
-
-def install(programs: dict[str, str]) -> None:
-    """Bring missing programs to this machine: ``{program: Debian package}``; ``HostError`` when apt cannot."""
-    packages = sorted({package for program, package in programs.items() if not shutil.which(program)})
-    if not packages:
-        return
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-qq", "--no-install-recommends", *packages]):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise HostError(f"`{' '.join(command)}` failed: {done.stderr.strip()[-400:]}")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import shutil
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
+from lab.identity import cache_dir
 from lab.images.build import Builder
 from lab.images.host import inspect
 from lab.images.push import Registry, push
 from lab.images.recipes import Recipe, base_key, recipe_key, recipes
+from lab.locks import only_one
 
 log = logging.getLogger("lab.images")
 
@@ -22,23 +20,9 @@ SUITES = ("trixie", "bookworm")
 KEPT = 3  # builds of one image that stay in the cache: worktrees side by side may differ
 
 
-def cache_folder() -> Path:
-    """``$XDG_CACHE_HOME/twentyops-lab/images``, default below ``~/.cache``; outside the repository."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twentyops-lab" / "images"
-
-
 def _weight(recipe: Recipe) -> int:
     """Order of building: most packages from outside first."""
     return -len(recipe.npm) - len(recipe.pypi)
-
-
-@contextmanager
-def _only_one(cache: Path) -> Iterator[None]:
-    """One process at a time builds or prunes; rehearsals side by side wait here."""
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _prune(folder: Path, name: str, current: str) -> None:
@@ -50,8 +34,9 @@ def _prune(folder: Path, name: str, current: str) -> None:
 
 def build(names: tuple[str, ...] = ()) -> dict[str, tuple[Recipe, Path]]:
     """Images (all, or those named) in the cache: ``{name: (recipe, folder)}``; instant when nothing changed."""
-    cache = cache_folder()
-    with _only_one(cache):
+    cache = cache_dir() / "images"
+    cache.mkdir(parents=True, exist_ok=True)
+    with only_one("images"):
         host = inspect(SUITES)
         known = {recipe.name: recipe for recipe in recipes(host)}
         if unknown := set(names) - set(known):

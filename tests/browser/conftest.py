@@ -18,7 +18,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from lab import Lab, host
+from lab import Lab, packages
 from lab.clerk.control import Control
 from tests.browser import policy
 from tests.browser.people import Cast, Person
@@ -54,7 +54,7 @@ def public_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     if shutil.which("chromium") is None:
-        host.install(["chromium"], print)
+        packages.install(["chromium"], print)
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         yield found

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from lab.identity import cache_dir
+from lab.locks import only_one
 from tests.contract.native import ensure_node
 
 SOURCE = Path(__file__).parent / "page"
@@ -31,9 +32,10 @@ def packages() -> Path:
     """Directory that holds ``node_modules`` as the lock file says."""
     key = hashlib.sha256((SOURCE / "package-lock.json").read_bytes()).hexdigest()[:16]
     place = cache_dir() / "clerk-tests" / key
-    if not place.exists():
+    with only_one("clerk-tests"):
+        if place.exists():
+            return place
         work = place.with_name(f"{place.name}.{os.getpid()}")
-        shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         for name in ("package.json", "package-lock.json"):
             shutil.copy(SOURCE / name, work)

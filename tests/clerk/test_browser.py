@@ -19,7 +19,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
-from lab import host
+from lab import packages
 from lab.clerk import settings
 from lab.command import wait_until
 from tests.browser.conftest import FLAGS
@@ -27,7 +27,6 @@ from tests.clerk import npm
 from tests.clerk.conftest import ALICE, BOB, CAROL, World
 from tests.clerk.verifier import verified
 
-pytestmark = pytest.mark.xdist_group("clerk-browser")
 HOST = "crm.lab.test"  # a name, not loopback: plain http here is no secure context, as on a droplet without a domain
 SECONDS = 15_000
 
@@ -40,7 +39,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     if shutil.which("chromium") is None:
-        host.install(["chromium"], print)
+        packages.install(["chromium"], print)
     rules = f"--host-resolver-rules=MAP {HOST} 127.0.0.1,MAP * ~NOTFOUND,EXCLUDE 127.0.0.1"
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=[*FLAGS, rules])

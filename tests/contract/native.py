@@ -20,6 +20,10 @@ from typing import TypeVar
 
 import httpx
 
+from lab import packages
+from lab.identity import LabError
+from lab.locks import only_one
+
 REPOSITORY = Path(__file__).parents[2]
 TREE = REPOSITORY / "lab" / "standin"
 OVERLAY = REPOSITORY / "files/twenty/overlay"
@@ -75,22 +79,10 @@ def ensure_services() -> Path:
     programs = _postgres_programs()
     if programs and shutil.which("redis-server") and shutil.which("psql"):
         return programs
-    if os.geteuid() != 0:
-        raise Unready("the stand-in needs postgresql and redis-server: apt-get install postgresql redis-server")
-    # no start of a cluster or a server by the packages themselves: ours run on ports of their own
-    policy = Path("/usr/sbin/policy-rc.d")
-    ours = not policy.exists()
-    if ours:
-        policy.write_text("#!/bin/sh\nexit 101\n")
-        policy.chmod(0o755)
     try:
-        env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        wait = ("-o", "DPkg::Lock::Timeout=300")
-        _run("apt-get", *wait, "update", env=env)
-        _run("apt-get", *wait, "install", "-y", "--no-install-recommends", "postgresql", "redis-server", env=env)
-    finally:
-        if ours:
-            policy.unlink()
+        packages.install(["postgresql", "redis-server"])
+    except LabError as error:
+        raise Unready(str(error)) from error
     programs = _postgres_programs()
     if programs is None:
         raise Unready("apt-get installed postgresql, but no /usr/lib/postgresql/*/bin/postgres is there")
@@ -109,7 +101,9 @@ def ensure_node(oldest: tuple[int, int] = OLDEST_NODE) -> Path:
         return Path(own).parent
     target = cache_dir() / NODE_WHEEL
     programs = target / "bin"
-    if not (programs / "npm").exists():
+    with only_one("node"):
+        if (programs / "npm").exists():
+            return programs
         uv = shutil.which("uv") or str(REPOSITORY / ".venv-uv" / "bin" / "uv")
         _run(uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, target)
         _run(uv, "pip", "install", "--quiet", "--python", target / "bin" / "python", NODE_WHEEL)
@@ -135,8 +129,13 @@ def built_tree(node: Path) -> Path:
     for path, name in sources.items():
         digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
     place = cache_dir() / "built" / digest.hexdigest()[:16]
-    if (place / ".built").exists():
-        return place
+    with only_one("standin"):
+        if not (place / ".built").exists():
+            _build(sources, place, node)
+    return place
+
+
+def _build(sources: Mapping[Path, Path], place: Path, node: Path) -> None:
     work = place.with_name(f"{place.name}.{os.getpid()}")
     for path, name in sources.items():
         copy = work / name
@@ -149,9 +148,7 @@ def built_tree(node: Path) -> Path:
     for old in place.parent.iterdir():
         if old != work and "." not in old.name and time.time() - old.stat().st_mtime > 7 * 86400:
             shutil.rmtree(old)
-    if not place.exists():
-        work.rename(place)
-    return place
+    work.rename(place)
 
 
 @dataclass

@@ -15,7 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lab.images import PushError, host, oci
+from lab import packages
+from lab.images import PushError, oci
 from lab.images.push import push
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="installs docker-registry where it is missing")
@@ -46,7 +47,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    host.install({"docker-registry": "docker-registry", "htpasswd": "apache2-utils", "openssl": "openssl"})
+    packages.install_programs({"docker-registry": "docker-registry", "htpasswd": "apache2-utils", "openssl": "openssl"})
     home = tmp_path_factory.mktemp("registry")
     port = free_port()
     subprocess.run(

@@ -17,7 +17,7 @@ from cryptography import x509
 from dotenv import dotenv_values
 
 from lab import __main__ as cli
-from lab import cgroups, command, host, machine, names, network, rehearse, rootfs, settings, state, tls
+from lab import cgroups, command, host, machine, names, network, packages, rehearse, rootfs, settings, state, tls
 from lab.identity import Identity, LabError
 from lab.world import quiet
 from twentyops.settings import PRODUCTION_HOST
@@ -214,7 +214,7 @@ def test_missing_programs_are_named_by_their_package(monkeypatch: pytest.MonkeyP
     assert "systemd-container" in host.missing_packages()
     monkeypatch.setattr(host.shutil, "which", lambda _program: None)
     with pytest.raises(LabError, match="missing here: systemd-container"):
-        host.install(["systemd-container"], quiet)
+        packages.install(["systemd-container"], quiet)
 
 
 V1 = """\

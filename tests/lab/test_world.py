@@ -19,7 +19,6 @@ from lab.clerk.control import Control
 from lab.command import wait_until
 from lab.machine import Machine
 
-pytestmark = pytest.mark.xdist_group("lab-selftest")  # one lab, its tests in order
 NAME, NEIGHBOUR = "selftest", "selftest-two"
 ELSEWHERE = "198.51.100.7"  # TEST-NET-2: nobody is there, and the wall must refuse it before anybody is asked
 REFUSED = f"bash -c '</dev/tcp/{ELSEWHERE}/443'"
