@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv),$(VENV)-uv/bin/uv)
 
-.PHONY: help rehearse rehearse-down accept test fmt lint bench lock
+.PHONY: help status logs console psql unlock rehearse rehearse-down accept test fmt lint bench lock
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -18,6 +18,21 @@ $(VENV)/.ok: requirements.lock pyproject.toml | $(filter $(VENV)-uv/bin/uv,$(UV)
 	$(UV) venv --quiet --allow-existing --python '>=3.11' $(VENV)
 	$(UV) pip sync --quiet --require-hashes --python $(PY) requirements.lock
 	@touch $@
+
+status: $(VENV)/.ok ## what runs on the server, and what is wrong with it
+	@$(PY) -m ops.status
+
+logs: $(VENV)/.ok ## its log, without secrets: make logs, or with S=server SINCE=10m TAIL=500 F=1
+	@$(PY) -m ops.logs $(S) $(addprefix --since ,$(SINCE)) $(addprefix --tail ,$(TAIL)) $(if $(F),--follow)
+
+console: $(VENV)/.ok ## a shell in a container: make console S=server
+	@$(PY) -m ops.console $(S)
+
+psql: $(VENV)/.ok ## psql in the CRM's database: make psql, or with D=tenants
+	@$(PY) -m ops.console --psql $(or $(D),twenty)
+
+unlock: $(VENV)/.ok ## remove the lock of a deploy that is known to be dead
+	@$(PY) -m ops.unlock
 
 rehearse: $(VENV)/.ok ## build the lab, deploy to it with the real commands, prove it
 	$(PY) -m lab up

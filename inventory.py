@@ -1,15 +1,11 @@
 """Hosts and groups, from the settings. Refuses to be empty: a deploy to nobody must not look like success."""
 
-from twentyops import ssh
+from twentyops import access
 from twentyops.errors import Refused
 from twentyops.settings import load
-from twentyops.source import cache_directory
 
-ssh.explain_connection_errors()
 try:
-    _settings = load()
-    _config = ssh.write_config(_settings, cache_directory() / "ssh")
-    _hosts = {login.prefix: [(login.host, ssh.host_data(login, _config))] for login in ssh.logins(_settings)}
+    _hosts = access.hosts(load())
 except Refused as refusal:
     raise SystemExit(str(refusal)) from None
 

@@ -1,14 +1,20 @@
-"""What runs: ``pyinfra inventory.py ops/status.py --limit droplet``. Changes nothing."""
+"""What runs on the droplet: ``make status``. Changes nothing; exit code 1 where something is not as it should be."""
 
-import time
+from gevent import monkey
 
-from pyinfra import host, logger
+monkey.patch_all()  # as pyinfra's own command does, before anything else is imported
 
-from twentyops import facts, firewall, lock, operations, release, stack
+import sys  # noqa: E402
+import time  # noqa: E402
+
+from pyinfra import host  # noqa: E402
+
+from twentyops import access, facts, firewall, lock, operations, release, stack  # noqa: E402
+from twentyops.settings import load  # noqa: E402
 
 
-def status() -> str | None:
-    """Print release, services, lock, packet filter and room; a text names what is not as it should be."""
+def status() -> tuple[list[str], list[str]]:
+    """(release, services, lock and room as lines, what is not as it should be)."""
     manifest = release.Manifest.from_json(host.get_fact(facts.ReleaseManifest))
     services = host.get_fact(facts.ComposeServices, project=stack.PROJECT)
     state = host.get_fact(facts.HostState)
@@ -29,28 +35,27 @@ def status() -> str | None:
         say.append(
             f"{name:<14} {found['state']}, {found['health'] or 'no health'}{'' if as_recorded else ', another image than recorded'}"
         )
-    told, outcome = operations.remote(f"docker exec {stack.PROJECT}-server-1 cat /tmp/twentyops-data-model")
-    if told:
+    said, outcome = operations.remote(f"docker exec {stack.PROJECT}-server-1 cat /tmp/twentyops-data-model")
+    if said:
         say.append(f"data model at the server's start: {outcome.strip()}")
-    counted, told = operations.remote(
+    counted, counts = operations.remote(
         f"docker exec {stack.PROJECT}-tenant-manager-1 python -m tenant_manager tenants count 2>/dev/null"
     )
     if counted:
-        say += stack.occupied(told)
+        say += stack.occupied(counts)
     say += stack.crowded(operations.remote("docker stats --no-stream --format '{{.Name}} {{.MemPerc}} {{.MemUsage}}'")[1])
     holder = lock.read()
     if holder:
         reason = lock.left_behind(holder, time.time())
         say.append(f"locked by {holder.get('who')}" + (f"; left behind: {reason}" if reason else ""))
-    open_tables = unloaded()
-    say += [f"packet filter: table {table} is not loaded, so containers reach what it closes" for table in open_tables]
-    for line in say:
-        logger.info(f"{host.print_prefix}{line}")
     sick = [name for name in stack.SERVICES if services.get(name, {}).get("health") != "healthy"]
     wrong = [f"not healthy: {', '.join(sick)}; see docs/runbook/service-unhealthy.md"] if sick else []
-    if open_tables:
-        wrong.append(f"packet filter not loaded: systemctl reload-or-restart {firewall.UNIT} on the droplet, or deploy again")
-    return "\n".join(wrong) or None
+    if open_tables := unloaded():
+        wrong.append(
+            f"packet filter: {' and '.join(f'table {table}' for table in open_tables)} not loaded, so containers reach what is closed there:"
+            f" systemctl reload-or-restart {firewall.UNIT} on the droplet, or deploy again"
+        )
+    return say, wrong
 
 
 def unloaded() -> list[str]:
@@ -60,5 +65,16 @@ def unloaded() -> list[str]:
     return [table for table in firewall.tables({"": lying}) if f"table {table}" not in loaded.splitlines()]
 
 
-if "droplet" in host.groups:
-    operations.control_step(name="Status", function=status, description="told")
+def main() -> int:
+    """Print the state, and to standard error what is wrong with it."""
+    with access.droplet(load()):
+        say, wrong = status()
+    print("\n".join(say))
+    sys.stdout.flush()
+    for line in wrong:
+        print(line, file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    access.main(main)

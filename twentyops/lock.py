@@ -111,7 +111,7 @@ def acquire(minutes: int) -> str | None:
             return (
                 f"{holder['who']} has been deploying since {time.strftime('%H:%M:%S UTC', time.gmtime(holder['started']))} "
                 f"(process {holder.get('pid')}); its lock lasts {minutes_left} more minutes. Nothing was changed.\n"
-                "Next: wait, or when that deploy is known to be dead: pyinfra inventory.py ops/unlock.py"
+                "Next: wait, or when that deploy is known to be dead: make unlock"
             )
         logger.info(f"{host.print_prefix}taking over the lock of {holder['who']}: {reason}")
         # moved away only if it is still the one that was judged
@@ -119,7 +119,7 @@ def acquire(minutes: int) -> str | None:
         ops.remote(f"if [ -z {old} ] || grep -q {old} {PATH}; then mv -f {PATH} {PATH}.taken && rm -f {PATH}.taken; fi")
     return (
         f"the lock {PATH} could not be taken in three tries: {said.strip() or 'the droplet did not say why'}. Nothing was changed.\n"
-        "Next: mend that on the droplet (a full or read-only disk?), or look at the lock with pyinfra inventory.py ops/status.py"
+        "Next: mend that on the droplet (a full or read-only disk?), or look at the lock with make status"
     )
 
 

@@ -443,7 +443,7 @@ def _describe_failure(project: str, path: str, services: list[str], previous: st
     lines += [f"  compose | {line}" for line in (said[-20:] if not lines else [li for li in said if "rror" in li][-5:])]
     # all of them: earlier steps may have brought up the failed release's server already
     lines += put_back(path, list(SERVICES), previous, timeout)
-    lines.append("Next: mend the cause and deploy again | pyinfra inventory.py ops/status.py | docs/runbook/service-unhealthy.md")
+    lines.append("Next: mend the cause and deploy again | make status | docs/runbook/service-unhealthy.md")
     return "\n".join(lines)
 
 

@@ -94,6 +94,12 @@ class Target:
             file = self.write(Path(directory))
             return command((str(PYINFRA), inventory, *(arguments or DEPLOY)), environment(file) | environ, timeout)
 
+    def ops(self, name: str, *arguments: str, timeout: float = 120) -> Run:
+        """An operator's command, ``python -m ops.<name>``, to its end, without a terminal."""
+        with TemporaryDirectory(prefix="rehearsal-") as directory:
+            file = self.write(Path(directory))
+            return command((sys.executable, "-m", f"ops.{name}", *arguments), environment(file), timeout)
+
     def write(self, directory: Path) -> Path:
         """The settings file of a run, readable by its owner alone."""
         file = directory / "settings.env"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests import ssh_keys
-from tests.rehearsal import driver
+from tests.rehearsal import driver, secrets
 from tests.rehearsal.conftest import BareDroplet, Deployed, standin_copy
-from twentyops import stack
+from twentyops import access, stack
 
 TASKS = sorted(file.stem for file in (driver.PROJECT / "tasks").glob("*.py") if file.stem != "__init__")
 
@@ -169,23 +169,47 @@ def test_values_reach_a_container_to_the_byte(deployed: Deployed) -> None:
 
 
 def test_status_tells_release_and_services(deployed: Deployed) -> None:
-    run = deployed.target.run("ops/status.py", "-y", "--limit", "droplet")
+    run = deployed.target.ops("status")
     assert run.exit_code == 0, str(run)
     assert f"release {driver.manifest(deployed.droplet)['id']}" in run.text
     assert run.text.count("running, healthy") == len(stack.SERVICES)
     assert "locked by" not in run.text
+    assert run.stderr == ""
+    assert run.stdout.startswith("debian 13, "), "something but the result was printed"
 
 
 def test_unlock_without_a_lock_says_so(deployed: Deployed) -> None:
-    run = deployed.target.run("ops/unlock.py", "-y", "--limit", "droplet")
+    run = deployed.target.ops("unlock")
     assert run.exit_code == 0, str(run)
-    assert "there was no lock" in run.text
+    assert run.stdout == "there was no lock\n"
+
+
+def test_logs_show_what_containers_say_and_no_secret(deployed: Deployed) -> None:
+    known = secrets.control_machine_secrets(deployed.target)["CLERK_SECRET_KEY"]
+    made = secrets.droplet_secrets(deployed.droplet)["generated app_secret"]
+    said = f"postgres://x:{made}@y and {known} end"
+    deployed.droplet.ssh(f"docker exec -i {stack.PROJECT}-caddy-1 sh -c 'cat > /proc/1/fd/2'", input=said + "\n")
+    run = deployed.target.ops("logs", "caddy", "server", "--since", "1m")
+    assert run.exit_code == 0, str(run)
+    assert f"postgres://x:{access.MASK}@y and {access.MASK} end" in run.text
+    assert secrets.shown({"key": known, "app_secret": made}, [run.stdout, run.stderr]) == {}
+    assert "caddy-1" in run.stdout
+    assert "worker-1" not in run.stdout
+
+
+def test_console_gives_the_commands_exit_code_and_stands_in_the_audit_log(deployed: Deployed) -> None:
+    run = deployed.target.ops("console", "--psql", "twenty", "--", "-Atc", "select current_database() || ' is it'")
+    assert (run.exit_code, run.stdout) == (0, "twenty is it\n"), str(run)
+    assert deployed.target.ops("console", "worker", "--", "sh", "-c", "exit 7").exit_code == 7
+    *_, first, second = deployed.droplet.ssh("cat /opt/twenty/audit.log").stdout.splitlines()
+    assert "console in postgres: psql" in first
+    assert second.endswith("console in worker: sh -c 'exit 7'")
 
 
 def test_status_names_what_is_stopped_or_open_and_a_deploy_mends_it(deployed: Deployed) -> None:
     before = driver.inspect(deployed.droplet)
     deployed.droplet.ssh("docker stop --time 1 twenty-worker-1 && nft delete table inet twentyops_egress")
-    run = deployed.target.run("ops/status.py", "-y", "--limit", "droplet")
+    run = deployed.target.ops("status")
     assert run.exit_code == 1, str(run)
     assert "not healthy: worker" in run.text
     assert "packet filter: table inet twentyops_egress is not loaded" in run.text

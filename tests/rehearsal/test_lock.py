@@ -40,7 +40,7 @@ def test_second_of_two_deploys_is_refused_and_told_who_holds_the_lock(deployed: 
     assert second.exit_code == 1, str(second)
     assert f"{holder['who']} has been deploying since" in second.text
     assert f"process {holder['pid']}" in second.text
-    assert "ops/unlock.py" in second.text
+    assert "make unlock" in second.text
     assert (ended.exit_code, ended.counts[:2]) == (0, (0, 0)), str(ended)
     assert driver.lock(target.droplet) == ""
 
@@ -65,13 +65,17 @@ def test_live_lock_of_another_machine_refuses_and_stays(deployed: Deployed, writ
     assert "eve@elsewhere has been deploying since" in run.text
     assert "its lock lasts 59 more minutes. Nothing was changed." in run.text
     assert driver.fingerprint(deployed.droplet) == before
-    status = deployed.target.run("ops/status.py", "-y", "--limit", "droplet")
+    status = deployed.target.ops("status")
     assert "locked by eve@elsewhere" in status.text
 
 
 def test_unlock_removes_it_and_says_whose_it_was(deployed: Deployed, write_lock: Any) -> None:
     write_lock()
-    run = deployed.target.run("ops/unlock.py", "-y", "--limit", "droplet")
+    nobody_answers = deployed.target.ops("unlock")
+    assert nobody_answers.exit_code == 1, str(nobody_answers)
+    assert "still within its time: is that deploy known to be dead?" in nobody_answers.text
+    assert driver.lock(deployed.droplet) != ""
+    run = deployed.target.ops("unlock", "-y")
     assert run.exit_code == 0, str(run)
     assert "removed the lock of eve@elsewhere, process 4711" in run.text
     assert driver.lock(deployed.droplet) == ""
