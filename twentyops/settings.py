@@ -1,7 +1,7 @@
 """Every setting of a deployment: one typed class, one list.
 
 ``.env.example`` is written from it (``python -m twentyops.settings``) and a test keeps the two equal. Values come from the
-environment, else from the file that ``TWENTYOPS_ENV_FILE`` names (default ``.env``).
+environment, else from the file that ``TWENTYOPS_ENV_FILE`` names (default ``.env``) and from what ``SECRETS_COMMAND`` prints.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import base64
 import binascii
 import codecs
 import difflib
+import functools
 import io
 import ipaddress
 import json
 import os
 import re
+import subprocess
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -320,6 +322,12 @@ class Settings(BaseSettings):
         description='Base images taken from elsewhere, JSON: {"node:24-alpine": "mirror.example.com/node:24-alpine"}.',
     )
 
+    # -- secrets -------------------------------------------------------------------------------------------------------
+    secrets_command: str = Field(
+        "",
+        description="Command that prints further settings as NAME=value, for secrets that do not lie in a file (1Password, Bitwarden, pass, sops: docs/secrets.md).",
+    )
+
     # -- image ---------------------------------------------------------------------------------------------------------
     registry: str = Field("docker.io", description="Registry of the built image, host[:port].")
     image_name: Annotated[str, AfterValidator(_image_name)] = Field(
@@ -509,6 +517,7 @@ NAMES = {name.upper(): field for name, field in Settings.model_fields.items()}
 SECTIONS = {
     "DROPLET_HOST": "Where",
     "TWENTY_SOURCE": "Twenty",
+    "SECRETS_COMMAND": "Secrets from elsewhere",
     "REGISTRY": "Image and registry",
     "SERVER_URL": "Address",
     "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY": "Clerk (dashboard.clerk.com)",
@@ -521,6 +530,8 @@ def _is_secret(name: str) -> bool:
     return "SecretStr" in str(NAMES[name].annotation)
 
 
+SECRETS_SECONDS = 120
+"""A person may have to unlock a password manager first."""
 MAY_HAVE_LINES = {"CLERK_JWT_KEY", "BUILD_CONTEXTS"}
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 NEUTRAL = {
@@ -685,15 +696,48 @@ def _reached(s: Settings, host: str, port: int) -> bool:
 
 def _read_file(path: Path) -> tuple[dict[str, str], list[Problem]]:
     """Values of one settings file, and what is wrong with its lines."""
-    values: dict[str, str] = {}
-    problems = []
     try:
-        text = _text(path.read_bytes())
+        return _parse(_text(path.read_bytes()), path.name)
     except ValueError as error:
         return {}, [Problem(str(path), str(error))]
+
+
+@functools.lru_cache
+def _output(command: str) -> str:
+    """What a shell command prints, asked once in a process: some ask a person each time. ``ValueError``: it gave nothing to use.
+
+    Its questions and errors go to the terminal, since they may hold secrets.
+    """
+    try:
+        done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, timeout=SECRETS_SECONDS, check=False)  # noqa: S602 - a shell command is what the operator sets
+    except subprocess.TimeoutExpired as error:
+        raise ValueError(f"no end after {SECRETS_SECONDS} s; run the command by itself: does it wait for an answer?") from error
+    if done.returncode != 0:
+        raise ValueError(f"ended with exit code {done.returncode}; what it said stands above")
+    text = _text(done.stdout)
+    if not text.strip():
+        raise ValueError("printed nothing; it must print NAME=value, a line for each secret")
+    return text
+
+
+def _from_command(command: str) -> tuple[dict[str, str], list[Problem]]:
+    """Values that the command prints, and what is wrong with it."""
+    try:
+        values, problems = _parse(_output(command), "output of SECRETS_COMMAND")
+    except ValueError as error:
+        return {}, [Problem("SECRETS_COMMAND", str(error))]
+    if values.pop("SECRETS_COMMAND", None) is not None:
+        problems.append(Problem("SECRETS_COMMAND", "its output sets SECRETS_COMMAND itself; take that out"))
+    return values, problems
+
+
+def _parse(text: str, name_of_text: str) -> tuple[dict[str, str], list[Problem]]:
+    """Values of NAME=value lines, and what is wrong with them; no message shows a value."""
+    values: dict[str, str] = {}
+    problems = []
     resolved = DotEnv(None, io.StringIO(text), interpolate=False).dict()
     for binding in parse_stream(io.StringIO(text)):
-        where = f"{path.name} line {binding.original.line}"
+        where = f"{name_of_text} line {binding.original.line}"
         if binding.error:
             problems.append(Problem(where, "cannot be read; write NAME=value"))
         elif binding.key is not None:
@@ -743,7 +787,15 @@ def load(environ: dict[str, str] | None = None) -> Settings:
     values, problems = _read_file(path) if path.is_file() else ({}, [])
     if ENV_FILE_VARIABLE in environ and not path.is_file():
         problems.append(Problem(ENV_FILE_VARIABLE, f"no file at {path}"))
-    values |= {name: environ[name] for name in NAMES if name in environ}
+    given = {name: environ[name] for name in NAMES if name in environ}
+    if command := given.get("SECRETS_COMMAND", values.get("SECRETS_COMMAND", "")).strip():
+        fetched, wrong = _from_command(command)
+        wrong += [
+            Problem(name, f"set in {path.name} and by SECRETS_COMMAND; keep one")
+            for name in sorted(values.keys() & fetched.keys())
+        ]
+        values, problems = {**values, **fetched}, problems + wrong
+    values |= given
     values = {name: value.strip() for name, value in values.items()}
     for name, value in list(values.items()):
         if name not in MAY_HAVE_LINES and CONTROL.search(value):

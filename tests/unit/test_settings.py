@@ -281,6 +281,56 @@ def test_a_test_or_rehearsal_never_gets_the_production_address() -> None:
         load({**environ, "DROPLET_HOST": PRODUCTION_HOST})
 
 
+SECRET_NAMES = ("REGISTRY_PASSWORD", "CLERK_SECRET_KEY", "CLERK_WEBHOOK_SECRET")
+
+
+def fetched(tmp_path: Path, printed: str, then: str = "") -> dict[str, str]:
+    """GOOD without its secrets, which a command prints; each run of it is counted in ``runs``."""
+    (tmp_path / "store").write_text(printed)
+    command = f"echo run >> {tmp_path}/runs; cat {tmp_path}/store{then}"
+    return {**{k: v for k, v in GOOD.items() if k not in SECRET_NAMES}, "SECRETS_COMMAND": command}
+
+
+PRINTED = "".join(f'{name}="{GOOD[name]}"\n' for name in SECRET_NAMES)
+
+
+def test_secrets_come_from_a_command_that_is_asked_once(tmp_path: Path) -> None:
+    environ = fetched(tmp_path, PRINTED)
+    assert [load(environ).clerk_secret_key.get_secret_value() for _ in range(3)] == [GOOD["CLERK_SECRET_KEY"]] * 3
+    assert (tmp_path / "runs").read_text() == "run\n"
+    assert load({**environ, "REGISTRY_PASSWORD": "from-outside"}).registry_password.get_secret_value() == "from-outside"
+
+
+@pytest.mark.parametrize(
+    ("printed", "then", "setting", "part"),
+    [
+        (PRINTED, "; exit 3", "SECRETS_COMMAND", "ended with exit code 3"),
+        ("\n", "", "SECRETS_COMMAND", "printed nothing"),
+        (
+            PRINTED + "CLERK_SECRET=x-1-y-2-z\n",
+            "",
+            "CLERK_SECRET (output of SECRETS_COMMAND line 4)",
+            "did you mean CLERK_SECRET_KEY",
+        ),
+        (PRINTED + "a secret alone in its line\n", "", "output of SECRETS_COMMAND line 4", "write NAME=value"),
+        (PRINTED + "SECRETS_COMMAND=again\n", "", "SECRETS_COMMAND", "take that out"),
+    ],
+)
+def test_command_for_secrets_is_refused_in_words(tmp_path: Path, printed: str, then: str, setting: str, part: str) -> None:
+    with pytest.raises(Refused) as caught:
+        load(fetched(tmp_path, printed, then))
+    assert part in {p.setting: p.remedy for p in caught.value.problems}[setting]
+    for hidden in (*(GOOD[name] for name in SECRET_NAMES), "x-1-y-2-z", "alone in its line"):
+        assert hidden not in str(caught.value)
+
+
+def test_secret_in_the_file_and_from_the_command_is_refused(tmp_path: Path) -> None:
+    environ = fetched(tmp_path, PRINTED)
+    file = "".join(f"{name}={value}\n" for name, value in environ.items()) + "REGISTRY_PASSWORD=another-one\n"
+    with pytest.raises(Refused, match=r"REGISTRY_PASSWORD +set in settings.env and by SECRETS_COMMAND; keep one"):
+        load(write(tmp_path, file))
+
+
 def test_env_example_is_written_from_the_settings() -> None:
     text = (Path(__file__).parents[2] / ".env.example").read_text()
     assert text == render_env_example(), "write it anew: python -m twentyops.settings > .env.example"
