@@ -252,6 +252,34 @@ def _egress_targets(value: str) -> str:
     return value
 
 
+def _webhook(value: SecretStr | None) -> SecretStr | None:
+    """Where a chat takes ``{"text": ...}``; no message shows any of it."""
+    if value is None:
+        return None
+    text = value.get_secret_value()
+    try:
+        parts = urlsplit(text)
+        whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole or not re.fullmatch(r"[!-~]+", text) or parts.fragment:
+        raise ValueError("give the full address that the chat shows for its incoming webhook, from https:// on")
+    if parts.username is not None:
+        raise ValueError("holds a user or a password before the host, which are not sent; give the address without them")
+    if str(parts.hostname).endswith(("discord.com", "discordapp.com")) and not parts.path.endswith("/slack"):
+        raise ValueError("Discord takes Slack's form at the same address with /slack at its end; add that")
+    return value
+
+
+def _mailboxes(value: str) -> str:
+    """Addresses with commas, one blank after each."""
+    found = [address.strip() for address in value.split(",")] if value else []
+    for address in found:
+        if not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", address):
+            raise ValueError(f"{address or 'an empty entry'} is no e-mail address: give ops@example.com, several with commas")
+    return ", ".join(found)
+
+
 Megabytes = Annotated[int, Field(ge=32, le=1_048_576)]
 SshPort = Annotated[int, Field(ge=1, le=65535)]
 KeyFile = Annotated[Path | None, BeforeValidator(_blank_is_none), AfterValidator(_key_file)]
@@ -406,6 +434,16 @@ class Settings(BaseSettings):
         description="As EGRESS_ALLOW, but for addresses that tenants choose: webhooks, HTTP steps of workflows, mail servers. Every tenant can then reach these addresses. An entry with a port must not overlap an entry of EGRESS_ALLOW with another port: the server does not compare ports.",
     )
 
+    # -- notifications -------------------------------------------------------------------------------------------------
+    notify_webhook_url: Annotated[OptionalSecret, AfterValidator(_webhook)] = Field(
+        None,
+        description="Incoming webhook of Slack, Mattermost or Discord (docs/notifications.md): told what was deployed, what failed and why. Whoever knows the address can write there, so it is a secret.",
+    )
+    notify_email: Annotated[str, AfterValidator(_mailboxes)] = Field(
+        "",
+        description="Who gets the same by e-mail, with commas; this machine sends it by the mail server of EMAIL_SMTP_HOST, so EMAIL_DRIVER=smtp is needed.",
+    )
+
     # -- size ----------------------------------------------------------------------------------------------------------
     postgres_memory_mb: Megabytes = Field(512, description="Limit of the container, MB.")
     redis_memory_mb: Megabytes = Field(128, description="Limit of the queue's container, MB; entries are never evicted.")
@@ -522,6 +560,7 @@ SECTIONS = {
     "SERVER_URL": "Address",
     "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY": "Clerk (dashboard.clerk.com)",
     "STORAGE_TYPE": "Storage, e-mail, private addresses",
+    "NOTIFY_WEBHOOK_URL": "Notifications of deploys",
     "POSTGRES_MEMORY_MB": "Sizes, times, retention",
 }
 
@@ -542,7 +581,14 @@ NEUTRAL = {
     "CLERK_SECRET_KEY": "sk_test_" + "0" * 8,
     "CLERK_WEBHOOK_SECRET": "whsec_" + "0" * 32,
 }
-"""Stand in for refused required values while the rest is checked; never leave ``load``."""
+"""Stand in for refused required values while the rest is checked; never leave ``load``, but for messages."""
+NOTIFYING = {
+    "DROPLET_HOST",
+    "NOTIFY_WEBHOOK_URL",
+    "NOTIFY_EMAIL",
+    *(name for name in NAMES if name.startswith("EMAIL_")),
+}
+"""What a notification is made of and sent by."""
 
 
 def _inconsistencies(s: Settings, refused: set[str]) -> list[Problem]:
@@ -630,6 +676,9 @@ def _inconsistencies(s: Settings, refused: set[str]) -> list[Problem]:
             for n in ("from_address", "smtp_host")
             if not getattr(s, f"email_{n}")
         ]
+    if s.notify_email and s.email_driver != "smtp":
+        text = "needs a mail server: give EMAIL_DRIVER=smtp, EMAIL_SMTP_HOST and EMAIL_FROM_ADDRESS, or leave it out"
+        found.append(Problem("NOTIFY_EMAIL", text))
     for name, host, port in (
         ("EMAIL_SMTP_HOST", s.email_smtp_host if s.email_driver == "smtp" else "", s.email_smtp_port),
         ("STORAGE_S3_ENDPOINT", *_endpoint(s.storage_s3_endpoint if s.storage_type == "s3" else "")),
@@ -702,12 +751,27 @@ def _read_file(path: Path) -> tuple[dict[str, str], list[Problem]]:
         return {}, [Problem(str(path), str(error))]
 
 
-@functools.lru_cache
 def _output(command: str) -> str:
-    """What a shell command prints, asked once in a process: some ask a person each time. ``ValueError``: it gave nothing to use.
+    """What a shell command prints, asked once in a process: some ask a person each time. ``ValueError``: it gave nothing to use."""
+    answer = _answer(command)
+    if isinstance(answer, ValueError):
+        raise answer
+    return answer
+
+
+@functools.lru_cache
+def _answer(command: str) -> str | ValueError:
+    """The same, with the failure as a value: a failed command is not asked again either.
 
     Its questions and errors go to the terminal, since they may hold secrets.
     """
+    try:
+        return _run(command)
+    except ValueError as error:
+        return error
+
+
+def _run(command: str) -> str:
     try:
         done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, timeout=SECRETS_SECONDS, check=False)  # noqa: S602 - a shell command is what the operator sets
     except subprocess.TimeoutExpired as error:
@@ -780,9 +844,8 @@ def _required(name: str) -> bool:
     return NAMES[name].is_required()
 
 
-def load(environ: dict[str, str] | None = None) -> Settings:
-    """The settings, or ``Refused`` with every problem found, none of them showing a secret's value."""
-    environ = dict(os.environ if environ is None else environ)
+def _given(environ: dict[str, str]) -> tuple[dict[str, str], list[Problem]]:
+    """Every value that environment, settings file and SECRETS_COMMAND give, and what is wrong with those."""
     path = Path(environ.get(ENV_FILE_VARIABLE, ".env"))
     values, problems = _read_file(path) if path.is_file() else ({}, [])
     if ENV_FILE_VARIABLE in environ and not path.is_file():
@@ -796,7 +859,25 @@ def load(environ: dict[str, str] | None = None) -> Settings:
         ]
         values, problems = {**values, **fetched}, problems + wrong
     values |= given
-    values = {name: value.strip() for name, value in values.items()}
+    return {name: value.strip() for name, value in values.items()}, problems
+
+
+def load_for_notifications(environ: dict[str, str] | None = None) -> Settings:
+    """The settings by which a deploy can still tell somebody that ``load`` refuses the settings: whatever else is given is left out,
+    refused values too, and neutral ones stand in their place. For nothing but messages."""
+    values, _ = _given(dict(os.environ if environ is None else environ))
+    kept = {name: value for name, value in values.items() if name in NOTIFYING and value and not CONTROL.search(value)}
+    try:
+        return _build(NEUTRAL | kept)
+    except ValidationError as error:
+        refused = {str(detail["loc"][0]).upper() for detail in error.errors(include_input=False, include_url=False)}
+        return _build(NEUTRAL | {name: value for name, value in kept.items() if name not in refused})
+
+
+def load(environ: dict[str, str] | None = None) -> Settings:
+    """The settings, or ``Refused`` with every problem found, none of them showing a secret's value."""
+    environ = dict(os.environ if environ is None else environ)
+    values, problems = _given(environ)
     for name, value in list(values.items()):
         if name not in MAY_HAVE_LINES and CONTROL.search(value):
             problems.append(Problem(name, "holds a line break, a tab or another control character; give it as one line"))

@@ -191,6 +191,40 @@ def test_contradictions_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "part"),
+    [
+        ("hooks.example.com/services/T0", "full address"),
+        ("ftp://hooks.example.com/x", "full address"),
+        ("https:///services/T0", "full address"),
+        ("https://hooks.example.com/a b", "full address"),
+        ("https://hooks.example.com/x#y", "full address"),
+        ("https://user:word@hooks.example.com/x", "without them"),
+        ("https://discord.com/api/webhooks/1/abcdef", "/slack at its end"),
+    ],
+)
+def test_webhook_address_that_takes_no_message_is_refused_without_showing_it(value: str, part: str) -> None:
+    remedy = refusal({"NOTIFY_WEBHOOK_URL": value})["NOTIFY_WEBHOOK_URL"]
+    assert part in remedy
+    assert value not in remedy
+    for good in (
+        "https://hooks.example.com/services/T0/B0/x",
+        "http://10.0.0.5:8065/hooks/x",
+        "https://discord.com/api/webhooks/1/a/slack",
+        "",
+    ):
+        assert load({**GOOD, "NOTIFY_WEBHOOK_URL": good})
+
+
+def test_notifications_by_mail_need_addresses_and_a_mail_server() -> None:
+    mail = {"EMAIL_DRIVER": "smtp", "EMAIL_SMTP_HOST": "mail.example.com", "EMAIL_FROM_ADDRESS": "crm@example.com"}
+    assert load({**GOOD, **mail, "NOTIFY_EMAIL": "a@example.com,b@example.com"}).notify_email == "a@example.com, b@example.com"
+    assert "give EMAIL_DRIVER=smtp" in refusal({"NOTIFY_EMAIL": "a@example.com"})["NOTIFY_EMAIL"]
+    assert "EMAIL_SMTP_HOST" in refusal({**mail, "EMAIL_SMTP_HOST": "", "NOTIFY_EMAIL": "a@example.com"})
+    for bad in ("ops", "a@b@c", "Ops <a@example.com>", "a@example.com,,b@example.com", "a@example.com b@example.com"):
+        assert "is no e-mail address" in refusal({**mail, "NOTIFY_EMAIL": bad})["NOTIFY_EMAIL"]
+
+
+@pytest.mark.parametrize(
     ("value", "reason"),
     [("local", "every secret of the server"), ("LAMBDA", "packages inside our server"), ("docker", "knows no such type")],
 )
