@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv),$(VENV)-uv/bin/uv)
 
-.PHONY: help status logs console psql unlock rehearse rehearse-down accept test fmt lint bench lock
+.PHONY: help status logs console psql unlock notify-test rehearse rehearse-down accept test fmt lint bench lock
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -33,6 +33,9 @@ psql: $(VENV)/.ok ## psql in the CRM's database: make psql, or with D=tenants
 
 unlock: $(VENV)/.ok ## remove the lock of a deploy that is known to be dead
 	@$(PY) -m ops.unlock
+
+notify-test: $(VENV)/.ok ## send a test message to NOTIFY_WEBHOOK_URL and NOTIFY_EMAIL
+	@$(PY) -m twentyops.notify
 
 rehearse: $(VENV)/.ok ## build the lab, deploy to it with the real commands, prove it
 	$(PY) -m lab up

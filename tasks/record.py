@@ -12,12 +12,13 @@ from twentyops.deploying import is_deploy_file
 def release() -> None:
     """Manifest and the link ``current``; an audit line; releases beyond the retention go (never a volume or a backup)."""
     current = plan.current()
-    operations.release_record(
+    recorded = operations.release_record(
         name="Release manifest",
         directory=lambda: current.directory,
         manifest=current.manifest,
         keep=current.settings.release_retention,
     )
+    current.recorded = recorded.did_change
     operations.control_step(name="Give the lock back", function=lock.give_back, description="unlocked")
 
 

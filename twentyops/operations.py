@@ -30,6 +30,10 @@ from twentyops.stack import DATABASES, HOME, PROJECT, SERVICES
 Commands = Generator[PyinfraCommand, None, None]
 
 
+failures: dict[tuple[str, str | None], str] = {}
+"""``{(host, operation): message}`` of what failed in this process, for the notification at its end."""
+
+
 class Failed(PyinfraCommand):
     """A command that fails its operation with a message for the operator."""
 
@@ -41,6 +45,7 @@ class Failed(PyinfraCommand):
         return "Failed(...)"
 
     def execute(self, state: State, host: Host, connector_arguments: Any) -> bool:  # noqa: ARG002
+        failures[host.name, host.executing_op_hash] = self.message
         for line in self.message.splitlines():
             logger.error(f"{host.print_prefix}{line}")
         return False
@@ -452,6 +457,10 @@ def _mark(database: str) -> str:
     psql = f"docker exec {PROJECT}-postgres-1 psql -U postgres -d postgres -tAc {shlex.quote(facts.mark_query(database))}"
     known, text = remote(f"{psql} 2> /dev/null")
     return text.strip() if known else ""
+
+
+OF_THE_RELEASE_BEFORE = re.compile(r"Release \S+ (was|could not be) put back|No earlier release to go back to")
+"""How the line of ``put_back`` begins, in the message of a failure."""
 
 
 def put_back(path: str, services: list[str], previous: str = f"{HOME}/current", timeout: int = 180) -> list[str]:

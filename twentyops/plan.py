@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +30,8 @@ class Plan:
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
     """The droplet's generated secrets, in this process's memory only."""
     previous: release.Manifest | None = None
+    recorded: Callable[[], bool] = lambda: False
+    """Whether this run recorded another release than the one that ran; known when the run has ended."""
     cpus: int = stack.DEFAULT_CPUS
     """Processors of the droplet, filled by preflight: limits are parts of them."""
 
@@ -127,6 +130,11 @@ def current() -> Plan:
     """The plan of this process. Ends the run with every problem in one message where the control machine finds any."""
     with _lock:
         return _current()
+
+
+def made() -> Plan | None:
+    """The plan of this process if there is one already; nothing is looked at for it."""
+    return _current() if _current.cache_info().currsize else None
 
 
 @functools.cache
