@@ -35,7 +35,7 @@ def status() -> tuple[list[str], list[str]]:
         say.append(
             f"{name:<14} {found['state']}, {found['health'] or 'no health'}{'' if as_recorded else ', another image than recorded'}"
         )
-    said, outcome = operations.remote(f"docker exec {stack.PROJECT}-server-1 cat /tmp/twentyops-data-model")
+    said, outcome = operations.remote(f"docker exec {stack.PROJECT}-server-1 cat {facts.DATA_MODEL_OUTCOME}")
     if said:
         say.append(f"data model at the server's start: {outcome.strip()}")
     counted, counts = operations.remote(

@@ -215,11 +215,16 @@ class ComposeServices(FactBase[dict[str, dict[str, str]]]):
         return services
 
 
+DATA_MODEL_OUTCOME = "/tmp/twentyops-data-model"  # noqa: S108 - in the server's container
+"""What came of the run at the server's start, or of a later apply; a line that the container's health check shows."""
+
+
 class DataModelState(FactBase[dict[str, Any]]):
     """Whether every workspace matches the data model of the image that runs.
 
     Returns ``{matched: bool, model: first 12 hex digits of the model's sha256, workspaces: [...]}`` as
-    ``migrate-schema.ts verify --json`` prints it; empty where no server runs or it cannot tell.
+    ``migrate-schema.ts verify --json`` prints it, and ``outcome``: the line that the run at the server's start left; empty where no
+    server runs or it cannot tell.
     """
 
     default = dict
@@ -229,15 +234,20 @@ class DataModelState(FactBase[dict[str, Any]]):
 
     def command(self, container: str) -> StringCommand:
         return StringCommand(
-            "docker exec", QuoteString(container), "node scripts/migrate-schema.ts verify --json 2> /dev/null || true"
+            "docker exec",
+            QuoteString(container),
+            "node scripts/migrate-schema.ts verify --json 2> /dev/null; docker exec",
+            QuoteString(container),
+            f"cat {DATA_MODEL_OUTCOME} 2> /dev/null || true",
         )
 
     def process(self, output: list[str]) -> dict[str, Any]:
+        printed = [line for line in output if line.startswith("{")]
         try:
-            state: dict[str, Any] = json.loads(output[-1])
+            state: dict[str, Any] = json.loads(printed[-1])
         except (IndexError, ValueError):
             return {}
-        return state
+        return state | {"outcome": output[-1] if output[-1] not in printed else ""}
 
 
 def mark_query(database: str) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lab import command
 from tests import ssh_keys
 from tests.rehearsal import driver, secrets
 from tests.rehearsal.conftest import BareDroplet, Deployed, standin_copy
@@ -72,6 +74,41 @@ def test_deploy_by_an_alias_through_a_jump_host(deployed: Deployed, bare: BareDr
     came = deployed.droplet.ssh(way).stdout.splitlines()
     # OpenSSH of the smoke suite may have shared a connection of the deploy before, which lasts 30 s
     assert came, "nobody came through the machine in between"
+
+
+@pytest.fixture
+def ipv6_address(deployed: Deployed) -> Iterator[str]:
+    """An IPv6 address of the droplet that this machine reaches, for the time of a test."""
+    bridge, near, far = deployed.target.lab.network.bridge, "fd77:1::1", "fd77:1::10"
+    switch = Path(f"/proc/sys/net/ipv6/conf/{bridge}/disable_ipv6")
+    switch.write_text("0\n")
+    command.run("ip", "-6", "address", "replace", f"{near}/64", "dev", bridge, "nodad")
+    on = f"sysctl -qw net.ipv6.conf.host0.disable_ipv6=0 && ip -6 address replace {far}/64 dev host0 nodad"
+    deployed.droplet.ssh(on)
+    yield far
+    deployed.droplet.ssh(f"ip -6 address del {far}/64 dev host0")
+    command.run("ip", "-6", "address", "del", f"{near}/64", "dev", bridge)
+    switch.write_text("1\n")
+
+
+def test_droplet_of_an_ipv6_address(deployed: Deployed, ipv6_address: str) -> None:
+    """Deployed, smoke suite and all, by an address with colons, under which visitors find it too; then as before."""
+    url = f"http://[{ipv6_address}]"
+    target = deployed.target.having(DROPLET_HOST=ipv6_address, SERVER_URL=None, CLERK_WEBHOOK_URL=None)
+    try:
+        first = target.run()
+        assert first.exit_code == 0, str(first)
+        assert f"[{ipv6_address}] Connected" in first.text
+        assert driver.manifest(deployed.droplet)["public_url"] == url
+        with urllib.request.urlopen(f"http://[{ipv6_address}]/healthz", timeout=10) as answer:
+            assert json.load(answer)["status"] == "ok"
+        status = target.ops("status")
+        assert (status.exit_code, url in status.stdout) == (0, True), str(status)
+        again = target.run()
+        assert (again.exit_code, again.counts[:2]) == (0, (0, 0)), str(again)
+    finally:
+        back = deployed.target.run()
+    assert back.exit_code == 0, str(back)
 
 
 def test_dry_run_changes_nothing_on_a_host_without_docker(deployed: Deployed, bare: BareDroplet) -> None:
