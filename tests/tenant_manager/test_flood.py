@@ -115,7 +115,7 @@ def test_a_body_that_does_not_come_is_given_up_in_time(world: World) -> None:
     ("name", "value", "expected"),
     [
         ("svix_timestamp", "1700000000", 400),
-        ("svix_timestamp", str(int(time.time()) + 100_000), 400),
+        ("svix_timestamp", "4102444800", 400),  # the year 2100
         ("svix_signature", "v1,AAAA", 400),
         ("svix_signature", "nothing", 400),
         ("svix_id", "../x", 400),
