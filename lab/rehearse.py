@@ -17,7 +17,7 @@ from pathlib import Path
 from lab import settings
 from lab.identity import PROJECT, LabError
 from lab.world import Lab, Say
-from twentyops.settings import ENV_FILE_VARIABLE, LAB_VARIABLE, NAMES
+from twentyops.settings import ENV_FILE_VARIABLE, LAB_VARIABLE, is_setting
 
 BEFORE = "connect, read facts, plan"
 OPERATION = re.compile(r"--> Starting operation: (?:(?P<phase>[^|]+?) \| )?(?P<name>.+?)\s*$")
@@ -97,7 +97,7 @@ class PeakMemory:
 
 def environment(settings_file: Path) -> dict[str, str]:
     """Environment of the deploy: the settings come from the lab's file alone, whatever the caller has set."""
-    kept = {name: value for name, value in os.environ.items() if name not in NAMES}
+    kept = {name: value for name, value in os.environ.items() if not is_setting(name)}
     return kept | {ENV_FILE_VARIABLE: str(settings_file), LAB_VARIABLE: "1", "PYTHONUNBUFFERED": "1"}
 
 

@@ -57,9 +57,10 @@ def ssh_command(settings: Settings, command: str, *, terminal: bool = False) -> 
 
 
 def secret_values(settings: Settings) -> list[str]:
-    """Values of the settings that are secrets."""
-    found = [getattr(settings, name) for name in Settings.model_fields]
-    return [part.strip() for value in found if isinstance(value, SecretStr) for part in value.get_secret_value().split(",")]
+    """Values of the settings that are secrets, all of TWENTY_ENV among them; of a list the whole and its parts."""
+    found = [value for name in Settings.model_fields if isinstance(value := getattr(settings, name), SecretStr)]
+    texts = [value.get_secret_value() for value in (*found, *settings.twenty_env.values())]
+    return texts + [part.strip() for text in texts if "," in text for part in text.split(",")]
 
 
 def masked(text: str, secrets: list[str]) -> str:

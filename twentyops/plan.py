@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dockerfile_parse import DockerfileParser
 
-from twentyops import data_model, patchset, release, source, stack
+from twentyops import data_model, patchset, release, source, stack, twenty_env
 from twentyops.errors import NotYetKnown, Problem, Refused
 from twentyops.image import MANAGER, Image, manager_hash
 from twentyops.registry import ImageRef, Registry, RegistryError
@@ -206,15 +206,18 @@ def _remedied(error: RegistryError) -> tuple[str, str]:
 
 
 def make(settings: Settings) -> Plan:
-    """Look at data model, registry, source and patchset; ``Refused`` with all that is wrong."""
+    """Look at data model, registry, source, variables for Twenty and patchset; ``Refused`` with all that is wrong."""
     check_data_model()
     problems: list[Problem] = []
     plan = None
+    known = None
     try:
         found = source.find(settings)
         plan = draft(settings, found)
+        known = twenty_env.read(found) if settings.twenty_env else None
     except source.SourceError as error:
         problems.append(error.problem)
+    problems += twenty_env.problems(settings, known)
     try:
         own = Registry(
             settings.registry,

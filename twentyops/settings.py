@@ -34,6 +34,8 @@ from twentyops.errors import Problem, Refused
 
 ENV_FILE_VARIABLE = "TWENTYOPS_ENV_FILE"
 LAB_VARIABLE = "TWENTYOPS_LAB"
+TWENTY_ENV = "TWENTY_ENV_"
+"""Prefix of settings that give Twenty a variable of its own (twentyops/twenty_env.py)."""
 LAB_ONLY = "For rehearsals, refused elsewhere:"
 PRODUCTION_HOST = "167.99.20.94"
 WEBHOOK_PATH = "/webhooks/clerk"
@@ -488,6 +490,11 @@ class Settings(BaseSettings):
     )
     lock_minutes: int = Field(120, ge=1, le=1440, description="Minutes after which the lock of a deploy counts as abandoned.")
 
+    # -- filled by load() ----------------------------------------------------------------------------------------------
+    twenty_env: dict[str, SecretStr] = Field(
+        default_factory=dict, description="Variables of Twenty's own, without their prefix; each may be a secret."
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -551,7 +558,7 @@ class Settings(BaseSettings):
         return {name: getattr(self, f"{name.replace('-', '_')}_memory_mb") for name in names}
 
 
-NAMES = {name.upper(): field for name, field in Settings.model_fields.items()}
+NAMES = {name.upper(): field for name, field in Settings.model_fields.items() if name != "twenty_env"}
 SECTIONS = {
     "DROPLET_HOST": "Where",
     "TWENTY_SOURCE": "Twenty",
@@ -565,10 +572,18 @@ SECTIONS = {
 }
 
 
-def _is_secret(name: str) -> bool:
+def is_setting(name: str) -> bool:
+    """Whether ``load`` takes this variable from the environment."""
+    return name in NAMES or name.startswith(TWENTY_ENV)
+
+
+def is_secret(name: str) -> bool:
+    """Whether a setting of ``NAMES`` is one."""
     return "SecretStr" in str(NAMES[name].annotation)
 
 
+TWENTY_ENV_TITLE = "Anything else of Twenty's"
+TWENTY_ENV_TEXT = f"{TWENTY_ENV}NAME=value gives server, worker and migrations Twenty's variable NAME. Names that the tree does not have are refused, and so are those that this project sets or that open a hole: docs/twenty-env.md. All values are treated as secrets."
 SECRETS_SECONDS = 120
 """A person may have to unlock a password manager first."""
 MAY_HAVE_LINES = {"CLERK_JWT_KEY", "BUILD_CONTEXTS"}
@@ -806,7 +821,7 @@ def _parse(text: str, name_of_text: str) -> tuple[dict[str, str], list[Problem]]
             problems.append(Problem(where, "cannot be read; write NAME=value"))
         elif binding.key is not None:
             name = binding.key.upper()
-            if name not in NAMES:
+            if not is_setting(name):
                 near = difflib.get_close_matches(name, NAMES, n=1)
                 problems.append(
                     Problem(
@@ -840,6 +855,15 @@ def _may_be_empty(name: str) -> bool:
     return name == "TWENTY_REF" or NAMES[name].get_default(call_default_factory=True) in ("", None, {})
 
 
+def _twenty_env_problem(name: str, value: str) -> str:
+    """What can be said without Twenty's list of variables; empty: nothing."""
+    if not re.fullmatch(r"[A-Z][A-Z0-9_]*", name.removeprefix(TWENTY_ENV)):
+        return f"names no variable: write {TWENTY_ENV}NAME=value, in capitals"
+    if not value:
+        return "empty, which Twenty takes for a value; give one, or take the line out"
+    return "still a placeholder; give its value, or take the line out" if PLACEHOLDER.match(value) else ""
+
+
 def _required(name: str) -> bool:
     return NAMES[name].is_required()
 
@@ -850,7 +874,7 @@ def _given(environ: dict[str, str]) -> tuple[dict[str, str], list[Problem]]:
     values, problems = _read_file(path) if path.is_file() else ({}, [])
     if ENV_FILE_VARIABLE in environ and not path.is_file():
         problems.append(Problem(ENV_FILE_VARIABLE, f"no file at {path}"))
-    given = {name: environ[name] for name in NAMES if name in environ}
+    given = {name: value for name, value in environ.items() if is_setting(name)}
     if command := given.get("SECRETS_COMMAND", values.get("SECRETS_COMMAND", "")).strip():
         fetched, wrong = _from_command(command)
         wrong += [
@@ -883,7 +907,11 @@ def load(environ: dict[str, str] | None = None) -> Settings:
             problems.append(Problem(name, "holds a line break, a tab or another control character; give it as one line"))
             del values[name]
     for name, value in list(values.items()):
-        if _required(name) and not value.strip():
+        if name.startswith(TWENTY_ENV):
+            if wrong_here := _twenty_env_problem(name, value):
+                problems.append(Problem(name, wrong_here))
+                del values[name]
+        elif _required(name) and not value.strip():
             problems.append(Problem(name, "empty; " + (NAMES[name].description or "")))
             del values[name]
         elif not value.strip() and not _may_be_empty(name):
@@ -922,9 +950,11 @@ def load(environ: dict[str, str] | None = None) -> Settings:
 
 
 def _build(values: dict[str, str]) -> Settings:
-    parsed: dict[str, Any] = {}
+    parsed: dict[str, Any] = {"twenty_env": {}}
     for name, value in values.items():
-        if name == "BUILD_CONTEXTS":
+        if name.startswith(TWENTY_ENV):
+            parsed["twenty_env"][name.removeprefix(TWENTY_ENV)] = SecretStr(value)
+        elif name == "BUILD_CONTEXTS":
             try:
                 parsed[name.lower()] = json.loads(value or "{}")
             except json.JSONDecodeError:
@@ -951,6 +981,9 @@ def render_env_example() -> str:
             default = field.get_default(call_default_factory=True)
             text = "" if default is None or default == {} else str(default).lower() if isinstance(default, bool) else str(default)
             lines += [f"# {name}={text}"]
+    lines += ["", f"# ---- {TWENTY_ENV_TITLE} " + "-" * (100 - len(TWENTY_ENV_TITLE))]
+    lines += textwrap.wrap(TWENTY_ENV_TEXT, 116, initial_indent="# ", subsequent_indent="#   ")
+    lines += [f"# {TWENTY_ENV}LOG_LEVELS=error,warn"]
     return "\n".join(lines) + "\n"
 
 

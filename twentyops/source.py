@@ -197,6 +197,15 @@ def fetch(source: Source) -> None:
             )
 
 
+def read_file(source: Source, path: str) -> str | None:
+    """Text of one file of the tree at that commit, which is fetched first; ``None`` where it has none."""
+    if source.repository is None:
+        file = Path(source.location) / path
+        return file.read_text(encoding="utf-8") if file.is_file() else None
+    fetch(source)
+    return _git(source.repository, "show", f"{source.commit}:{path}", check=False) or None
+
+
 def patched_tree(source: Source, content_hash: str) -> Path:
     """Directory with the patched tree of that content hash, made now unless it is there. Errors: the patchset's drift."""
     from twentyops import patchset

@@ -145,7 +145,9 @@ def env_files(settings: Settings, secrets: Mapping[str, str]) -> dict[str, dict[
             "EMAIL_SMTP_USER": s.email_smtp_user,
             "EMAIL_SMTP_PASSWORD": s.email_smtp_password.get_secret_value() if s.email_smtp_password else "",
         }
-    twenty = {name: value for name, value in twenty.items() if value != ""}
+    told = {name: secret.get_secret_value() for name, secret in s.twenty_env.items()}
+    # what is set here wins, should a name ever pass the checks of twenty_env.py
+    twenty = told | {name: value for name, value in twenty.items() if value != ""}
     serving = {"TMPDIR": SCRATCH}
     if s.tenant_egress_allowed:
         serving["TWENTYOPS_TENANTS_MAY_REACH"] = ",".join(sorted({str(target.network) for target in s.tenant_egress_allowed}))

@@ -22,7 +22,7 @@ from lab.accept.results import Result, Shelf
 from lab.accept.suites import Place, Suite, by_name
 from lab.identity import OTHER_PROJECT, PROJECT, LabError
 from lab.world import Lab, Say
-from twentyops.settings import LAB_VARIABLE, NAMES
+from twentyops.settings import LAB_VARIABLE, is_setting
 
 INTERRUPTED = 130
 # a shell's background jobs ignore SIGINT, and so would pytest: its fixtures would never end in order
@@ -48,7 +48,7 @@ class Interrupted(Exception):
 
 def environment(suite: Suite, place: Place, record: Path) -> dict[str, str]:
     """Of a suite's pytest: no setting of a deploy but what the suite's own deploys need, and where to record."""
-    kept = {name: value for name, value in os.environ.items() if name not in NAMES and not name.startswith("PYTEST")}
+    kept = {name: value for name, value in os.environ.items() if not is_setting(name) and not name.startswith("PYTEST")}
     if suite.deploys:
         kept |= {name: value for name in ("TWENTY_SOURCE", "TWENTY_REF", "TWENTY_VERSION") if (value := os.environ.get(name))}
         kept |= suite.sizes
