@@ -187,6 +187,10 @@ def rejected(host: Host) -> int:
 
 def test_the_server_reaches_its_own_public_address(host: Host, compose: dict[str, Any]) -> None:
     url = compose["x-twentyops"]["public_url"]
+    if "[" in url:
+        pytest.skip(
+            "containers have no IPv6 (docs/containers.md), and SERVER_URL is an IPv6 address; with a name there they reach it"
+        )
     assert '"ok"' in host.check_output("docker exec twenty-server-1 curl -fsS -m 10 %s/healthz", url)
 
 
