@@ -53,7 +53,7 @@ lint: $(VENV)/.ok
 	$(VENV)/bin/mypy
 
 test: lint ## all tests; what CI runs
-	$(VENV)/bin/pytest tests -n 2 --dist loadgroup --no-loadscope-reorder
+	$(VENV)/bin/pytest tests -n 2 --dist loadscope --no-loadscope-reorder -v
 
 fmt: $(VENV)/.ok ## format and fix what can be fixed
 	$(VENV)/bin/ruff format .

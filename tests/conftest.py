@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,12 +53,21 @@ def group_of(file: Path) -> str:
     return "rehearsal-2" if directory == "rehearsal" and file.name in SECOND_LAB else directory
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item.path)))
-    if config.getoption("dist", "no") != "no" or hasattr(config, "workerinput"):  # the rehearsals take longest: they begin first
+    if hasattr(config, "workerinput"):  # one of several processes: the rehearsals take longest, so they begin first
         items.sort(key=lambda item: not group_of(item.path).startswith("rehearsal"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each process gets whole groups. xdist's own ``loadgroup`` finds none with this pytest: it writes them into the test's node id."""
+    from xdist.scheduler import LoadScopeScheduling  # not needed by a smoke suite
+
+    class ByGroup(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(config.rootpath / nodeid.partition("::")[0])
+
+    return ByGroup(config, log)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -72,5 +81,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Genera
     for report in failed:
         crash = getattr(report.longrepr, "reprcrash", None)
         reason = (crash.message if crash else str(report.longrepr)).strip().splitlines() or [""]
-        test = re.sub(r"@[\w-]+$", "", report.nodeid)  # without xdist's group
-        terminalreporter.write_line(f"{test} ({report.when}, {getattr(report, 'duration', 0):.0f} s): {reason[0][:200]}")
+        terminalreporter.write_line(f"{report.nodeid} ({report.when}, {getattr(report, 'duration', 0):.0f} s): {reason[0][:200]}")
