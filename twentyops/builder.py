@@ -10,8 +10,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import docker
-from docker.errors import APIError, DockerException
 from pyinfra import host, logger
 
 from twentyops import operations as ops
@@ -118,13 +116,15 @@ def _send(tree: Path, destination: str) -> str | None:
 
 def docker_answers(plan: Plan) -> str | None:
     """Whether images can be pushed from the builder, asked before minutes of building; a text is the reason and the remedy."""
+    import docker  # here: a third of the start of every command, and most push nothing
+
     if plan.settings.builder_is_local:
         return None
     user = ops.host_data()["ssh_user"]
     try:
         with ssh.docker_socket(ops.host_data()) as url:
             docker.DockerClient(base_url=url, timeout=30).ping()
-    except (DockerException, OSError, subprocess.SubprocessError) as error:
+    except (docker.errors.DockerException, OSError, subprocess.SubprocessError) as error:
         if ops.remote("docker version", sudo=False)[0]:
             return (
                 f"sshd on the builder forwards no sockets ({error}): in its sshd_config set AllowStreamLocalForwarding yes and take out "
@@ -140,6 +140,8 @@ def push(plan: Plan, image: Image) -> str | None:
     Through the Docker SDK: it reports a refused push as an event of the stream, never as an exception. The digest comes in
     ``aux`` from Docker's classic image store and in a status line from the containerd one.
     """
+    import docker
+
     s = plan.settings
     login = {"username": s.registry_username, "password": s.registry_password.get_secret_value()}
     digest = ""
@@ -152,7 +154,7 @@ def push(plan: Plan, image: Image) -> str | None:
                     return f"the registry refused the push of {image.name}: {event['error']}\n{explain(event['error'])}"
                 told = re.search(r"digest: (sha256:[0-9a-f]{64})", event.get("status", ""))
                 digest = event.get("aux", {}).get("Digest") or (told[1] if told else digest)
-        except (APIError, DockerException) as error:
+        except docker.errors.DockerException as error:
             return f"Docker on the builder could not push {image.name}: {error}\n  A user other than root must be in the group docker there."
     if not digest:
         return f"the push of {image.name} ended without a digest; deploy again"
