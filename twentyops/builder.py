@@ -19,7 +19,12 @@ from twentyops.plan import Plan
 
 WORK = "/var/lib/twentyops/build"
 BUILD_TIMEOUT_S = 5400
-VISIBLE = r"^(#[0-9]+ (\[|DONE|ERROR|CACHED|exporting|naming|writing|pushing|importing)|ERROR|error:| > )"
+FIRST_BUILD = (
+    r"s/ERROR: failed to configure registry cache importer: ([^ ]+): not found$/no build cache in the registry yet: \1/; "
+    r"/^ > importing cache manifest from /d"
+)
+"""sed's program: what BuildKit calls an error is a first build, and takes no harm."""
+VISIBLE = r"^(#[0-9]+ (\[|DONE|ERROR|no build cache|CACHED|exporting|naming|writing|pushing|importing)|ERROR|error:| > )"
 CAUSES = (
     (r"(?i)no space left on device|ENOSPC", "the builder's disk is full: docker builder prune, or a larger disk"),
     (
@@ -69,7 +74,7 @@ def build_command(image: Image, tree: str, log: str, context: Path, cache_export
     build = " ".join(shlex.quote(word) for word in words)
     script = (
         f"set -o pipefail; mkdir -p {shlex.quote(str(Path(log).parent))}; "
-        f"{build} 2>&1 | tee {shlex.quote(log)} | {{ grep --line-buffered -E {shlex.quote(VISIBLE)} || :; }}"
+        f"{build} 2>&1 | tee {shlex.quote(log)} | sed -u -E {shlex.quote(FIRST_BUILD)} | {{ grep --line-buffered -E {shlex.quote(VISIBLE)} || :; }}"
     )
     return f"bash -c {shlex.quote(script)}"
 
