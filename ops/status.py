@@ -50,11 +50,8 @@ def status() -> tuple[list[str], list[str]]:
         say.append(f"locked by {holder.get('who')}" + (f"; left behind: {reason}" if reason else ""))
     sick = [name for name in stack.SERVICES if services.get(name, {}).get("health") != "healthy"]
     wrong = [f"not healthy: {', '.join(sick)}; see docs/runbook/service-unhealthy.md"] if sick else []
-    if open_tables := unloaded():
-        wrong.append(
-            f"packet filter: {' and '.join(f'table {table}' for table in open_tables)} not loaded, so containers reach what is closed there:"
-            f" systemctl reload-or-restart {firewall.UNIT} on the droplet, or deploy again"
-        )
+    remedy = f"systemctl reload-or-restart {firewall.UNIT} on the droplet, or deploy again"
+    wrong += [f"packet filter: table {table} is not loaded, so containers reach what it closes: {remedy}" for table in unloaded()]
     return say, wrong
 
 
