@@ -43,8 +43,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-SECOND_LAB = ("test_debian_12.py", "test_killed.py")
-"""Files of the rehearsal that share no machine with the others: they may run beside them, in another lab."""
+SECOND_LAB = ("test_debian_12.py", "test_killed.py", "test_refusals.py")
+"""Files of the rehearsal that share no machine with the others: they run beside them, in another lab."""
 
 
 def group_of(file: Path) -> str:
