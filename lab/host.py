@@ -80,7 +80,7 @@ def registry_program(say: Callable[[str], None]) -> str:
         return installed
     directory = cache_dir() / "tools" / REGISTRY_PACKAGE
     program = directory / "usr/bin/docker-registry"
-    with only_one(REGISTRY_PACKAGE):
+    with only_one(packages.LOCK):
         if program.exists():
             return str(program)
         say(f"fetching Debian's {REGISTRY_PACKAGE}")

@@ -12,6 +12,8 @@ from lab.command import run
 from lab.identity import LabError
 from lab.locks import only_one
 
+LOCK = "packages"
+"""Of apt's state on this machine (lab.locks)."""
 POLICY = Path("/usr/sbin/policy-rc.d")
 """Asked by packages whether they may start their service (Debian's invoke-rc.d; exit code 101: no)."""
 
@@ -30,6 +32,12 @@ def _no_service_starts() -> Iterator[None]:
             POLICY.unlink()
 
 
+def update() -> None:
+    """Fetch apt's lists, one process at a time: apt itself refuses a second one at once."""
+    with only_one(LOCK):
+        run("apt-get", "-q", "update", timeout=300)
+
+
 def install(packages: Sequence[str], say: Callable[[str], None] = lambda _: None) -> None:
     """Install Debian packages, one process at a time; LabError names them and the command to type."""
     if not packages:
@@ -42,7 +50,7 @@ def install(packages: Sequence[str], say: Callable[[str], None] = lambda _: None
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     wait = ("-o", "DPkg::Lock::Timeout=300")
     with (
-        only_one("packages", lambda: say("another process installs packages on this machine: waiting for it")),
+        only_one(LOCK, lambda: say("another process installs packages on this machine: waiting for it")),
         _no_service_starts(),
     ):
         say(f"installing on this machine: {' '.join(packages)}")

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from lab import packages
 from lab.command import run
 from lab.host import mounts_below
 from lab.identity import LabError, cache_dir
@@ -122,7 +123,7 @@ def mirrors() -> tuple[str, str]:
     ask = ("apt-get", "indextargets", "--format", "$(REPO_URI)|$(LABEL)", "Created-By: Packages")
     text = run(*ask, check=False).stdout
     if "|Debian\n" not in text and not os.environ.get("LAB_MIRROR"):
-        run("apt-get", "-q", "update", timeout=300)
+        packages.update()
         text = run(*ask, check=False).stdout
     return debian_mirrors(text)
 
