@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lab.identity import LabError
-from lab.twenty import Twenty
+from lab.twenty import Tenant, Twenty
 from lab.world import Say
 
+NAIVE = Path(__file__).with_name("naive_model.cjs")
+HAS_SERVICES = "node -e \"require.resolve('@nestjs/core')\""
+"""Ends well where a process of its own can boot Twenty's services: not on the stand-in."""
 WORKSPACES = 20
 FRESH = 3
 
@@ -61,11 +66,19 @@ class Bench:
         says), ``peak_mib`` of the command, ``load`` (of this machine, one minute, when it ended) and the ``report``.
         """
         given = ("--through", through) if through else ()
+        return self._timed(self.twenty.command(*arguments, *given, "--json"), f"migrate-schema {' '.join(arguments)}", through)
+
+    def naive(self, tenant: Tenant) -> dict[str, Any]:
+        """The same figures of ``naive_model.cjs`` on a new workspace."""
+        arguments = shlex.join([self.twenty.token(tenant), tenant.workspace])
+        return self._timed(f"exec node - {arguments} <<'NAIVE'\n{NAIVE.read_text()}\nNAIVE\n", "the naive way")
+
+    def _timed(self, script: str, what: str, through: str = "") -> dict[str, Any]:
         began = time.monotonic()
-        done = self.twenty.run(self.twenty.command(*arguments, *given, "--json"), 1800, through=through)
+        done = self.twenty.run(script, 1800, through=through)
         whole = time.monotonic() - began
         if done.returncode != 0:
-            raise LabError(f"migrate-schema {' '.join(arguments)}: exit {done.returncode}\n{done.stderr[-1500:]}")
+            raise LabError(f"{what}: exit {done.returncode}\n{done.stderr[-1500:]}")
         report = json.loads(done.stdout)
         peak = re.search(r"^peak (\d+) KiB$", done.stderr, re.MULTILINE)
         return {
@@ -79,7 +92,10 @@ class Bench:
     def fresh(self, through: str) -> dict[str, Any]:
         """A new workspace gets the model, all of it."""
         tenant = self.twenty.tenant("Bench")
-        found = self.command("apply", "--workspace", tenant.workspace, through=through)
+        if through == "naive":
+            found = self.naive(tenant)
+        else:
+            found = self.command("apply", "--workspace", tenant.workspace, through=through)
         written = found.pop("report")["workspaces"][0]["written"]
         if (written["objects"], written["fields"] + written["relations"]) != (7, 142):
             raise LabError(f"{through}: wrote {written}, which is not the whole model")
@@ -94,7 +110,7 @@ class Bench:
         server = sorted((self.fresh("server") for _ in range(FRESH)), key=lambda one: one["seconds"])
         figures["server"] = {**server[FRESH // 2], "of": [one["seconds"] for one in server]}
         figures["server after ours"] = self._memory()
-        figures["naive"] = self.fresh("graphql")
+        figures["naive"] = self.fresh("naive")
         figures["server after the naive way"] = self._memory()
         figures["process"] = self.fresh("process")
 
@@ -127,12 +143,11 @@ class Bench:
 
 def main(twenty: Twenty, say: Say) -> dict[str, Any] | None:
     """Measure, tell goal and figure of each, return the figures; None where the server is the stand-in, which has no way of ours."""
-    try:
-        twenty.internal("GET", "data-model")
-    except LabError as error:
-        if not re.search("/internal/data-model: (404|.* and a page)", str(error)):
-            raise
-        say("the server is the stand-in: only a real Twenty applies the model in its own process, so there is nothing to compare")
+    twenty.internal("GET", "data-model")
+    if twenty.run(HAS_SERVICES, 60).returncode != 0:
+        say(
+            "the server is the stand-in: only a real Twenty applies the model by its own services, so there is nothing to compare"
+        )
         return None
     figures = Bench(twenty, say).run()
     for goal in goals(figures):

@@ -1,6 +1,6 @@
 """The custom data model: its schema, everything that can be known to be wrong without a server, and what the image carries.
 
-``python -m twentyops.data_model`` checks ``files/data-model.yaml``; ``--write`` also writes the two files made from it.
+``python -m twentyops.data_model`` checks ``files/data-model.yaml``; ``--write`` also writes the files made from it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ from twentyops.errors import Problem, Refused
 FILES = Path(__file__).resolve().parent.parent / "files"
 MODEL = FILES / "data-model.yaml"
 SCHEMA = FILES / "data-model.schema.json"
-BAKED = FILES / "twenty/overlay/packages/twenty-server/scripts/twentyops-data-model.json"
+OVERLAY = FILES / "twenty/overlay/packages"
+BAKED = OVERLAY / "twenty-server/scripts/twentyops-data-model.json"
 """Read by ``migrate-schema.ts`` in the image; lies in the overlay, so the content hash covers it."""
+HOME = OVERLAY / "twenty-front/src/modules/navigation/constants/HomeObjectNameSingular.ts"
+"""Where the page lands, compiled into it."""
 
 MAX_NAME = 63
 """Bytes of an identifier in Postgres, and Twenty's own limit for names and labels."""
@@ -124,6 +127,15 @@ BUILT_IN: dict[str, frozenset[str]] = {
 }
 """Standard objects that can be extended or pointed at, with the names that are taken there: fields and their columns."""
 BUILT_IN_CUSTOM = frozenset({"name"}).union(_EVERY, _LISTS, _TARGETS)
+COLUMNS_OF_EVERY = frozenset({"createdAt", "updatedAt", "createdBy"})
+COLUMNS: dict[str, frozenset[str]] = {
+    "person": COLUMNS_OF_EVERY | {"emails", "phones", "company", "jobTitle", "city", "linkedinLink", "xLink"},
+    "opportunity": COLUMNS_OF_EVERY | {"amount", "closeDate", "stage", "pointOfContact", "company"},
+    "workflow": COLUMNS_OF_EVERY | {"statuses"},
+}
+"""Twenty's own fields that a first view may show as a column: those of every custom object, and of the standard ones."""
+UNSORTED = ("RAW_JSON", "MULTI_SELECT", "UUID")
+HOMES = ("company", "opportunity", "person", "task", "note")
 STANDARD_OBJECTS = frozenset(
     [
         "attachment",
@@ -211,6 +223,21 @@ class FieldModel(_Strict):
     options: list[Option] | None = Field(None, description="SELECT and MULTI_SELECT only, in the order shown.")
 
 
+class Sort(_Strict):
+    """What the rows of a view are ordered by."""
+
+    field: str
+    direction: Literal["ascending", "descending"]
+
+
+class FirstView(_Strict):
+    """What a person sees of an object on the first day; written when the object, or our fields on it, are made, and never again."""
+
+    columns: list[str] = Field(min_length=1, description="Fields and relations in the order shown, after the record's own name.")
+    sort: Sort | None = None
+    board: str | None = Field(None, description="A SELECT field: a board is added, with a column for each of its options.")
+
+
 class ObjectModel(_Strict):
     """An object of our own with its fields."""
 
@@ -220,6 +247,7 @@ class ObjectModel(_Strict):
     labelPlural: Label
     icon: Icon
     description: str = Field(min_length=1)
+    firstView: FirstView | None = None
     fields: list[FieldModel] = Field(min_length=1)
 
 
@@ -227,6 +255,7 @@ class Extension(_Strict):
     """Fields of ours on one of Twenty's own objects."""
 
     object: Literal["person", "opportunity", "workflow"]
+    firstView: FirstView | None = None
     fields: list[FieldModel] = Field(min_length=1)
 
 
@@ -253,9 +282,15 @@ class DataModel(_Strict):
     """The whole file ``files/data-model.yaml``."""
 
     version: Literal[1]
+    home: str = Field(description="nameSingular of the object whose list a person lands on.")
     objects: list[ObjectModel]
     extends: list[Extension] = Field(default_factory=list)
     relations: list[Relation] = Field(default_factory=list)
+
+
+def groups(model: DataModel) -> list[tuple[str, ObjectModel | Extension]]:
+    """``(name of the object, what is declared of it)``: our own objects, then those that are extended."""
+    return [*((o.nameSingular, o) for o in model.objects), *((e.object, e) for e in model.extends)]
 
 
 # --- what is wrong with it -------------------------------------------------------------------------------------------------
@@ -274,6 +309,7 @@ def problems(model: DataModel) -> list[Problem]:
 
 def _problems(model: DataModel) -> Iterator[tuple[str, str]]:
     yield from _object_problems(model)
+    yield from _view_problems(model)
     ours = {o.nameSingular for o in model.objects}
     taken: dict[str, dict[str, str]] = {}
     for o in model.objects:
@@ -312,6 +348,38 @@ def _problems(model: DataModel) -> Iterator[tuple[str, str]]:
                 f"{r.target}.{r.inverse.name}",
                 f"Twenty would call it {camel_case(r.inverse.label)}, after its label {r.inverse.label!r}: make them agree",
             )
+
+
+def _view_problems(model: DataModel) -> Iterator[tuple[str, str]]:
+    homes = sorted({*(o.nameSingular for o in model.objects), *HOMES})
+    if model.home not in homes:
+        yield "home", f"{model.home} is no object that has a list of its own; one of {', '.join(homes)}"
+    for name, group in groups(model):
+        built_in = COLUMNS.get(name, COLUMNS_OF_EVERY)
+        if group.firstView is None:
+            continue
+        types = {f.name: str(f.type) for f in group.fields if not f.builtIn}
+        relations = {r.name for r in model.relations if r.object == name}
+        yield from _first_view_problems(f"{name}.firstView", group.firstView, types, relations, built_in)
+
+
+def _first_view_problems(
+    where: str, view: FirstView, types: dict[str, str], relations: set[str], built_in: frozenset[str]
+) -> Iterator[tuple[str, str]]:
+    for column in sorted({c for c in view.columns if view.columns.count(c) > 1}):
+        yield where, f"the column {column} is there twice"
+    for column in view.columns:
+        if column == "name":
+            yield where, "the column name is always the first: leave it out"
+        elif column not in types and column not in relations and column not in built_in:
+            yield where, f"no field {column} is declared here, and none of {', '.join(sorted(built_in))} is called so"
+    if view.sort is not None:
+        if view.sort.field not in view.columns:
+            yield where, f"is sorted by {view.sort.field}, which is none of its columns"
+        elif view.sort.field in relations or types.get(view.sort.field) in UNSORTED:
+            yield where, f"cannot be sorted by {view.sort.field}: Twenty sorts by neither relations nor {', '.join(UNSORTED)}"
+    if view.board is not None and types.get(view.board) != "SELECT":
+        yield where, f"its board is by {view.board}, which is no SELECT field that is declared here"
 
 
 def _object_problems(model: DataModel) -> Iterator[tuple[str, str]]:
@@ -545,14 +613,19 @@ def baked_text(model: DataModel) -> str:
     return json.dumps(licence | model.model_dump(exclude_none=True), indent=1, ensure_ascii=False) + "\n"
 
 
+def home_text(model: DataModel) -> str:
+    """The object that the page lands on, as a constant of the front."""
+    return f"// SPDX-License-Identifier: AGPL-3.0-only\n\nexport const HOME_OBJECT_NAME_SINGULAR = '{model.home}';\n"
+
+
 def fingerprint(model: DataModel) -> str:
     """First 12 hex digits of the sha256 of what the image carries; the image names its model by the same."""
     return hashlib.sha256(baked_text(model).encode()).hexdigest()[:12]
 
 
 def made_from(model: DataModel) -> dict[Path, str]:
-    """``{file: text}`` of the two committed files that follow from the model and its schema."""
-    return {SCHEMA: schema_text(), BAKED: baked_text(model)}
+    """``{file: text}`` of the committed files that follow from the model and its schema."""
+    return {SCHEMA: schema_text(), BAKED: baked_text(model), HOME: home_text(model)}
 
 
 def counts(model: DataModel) -> dict[str, int]:

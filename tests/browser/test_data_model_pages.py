@@ -1,4 +1,4 @@
-"""The data model in a person's browser: list and record page of each of its ten objects, with nothing refused behind them.
+"""The data model in a person's browser: home, list and record page of each of its ten objects, with nothing refused behind them.
 
 Asking the API for ids would not show what harm a field does: the pages ask for every field of an object, through the client's own
 cache. A field called ``edges`` was accepted by the server and broke each of them.
@@ -16,6 +16,7 @@ from tests import model_records
 from tests.browser.people import SECONDS, Cast, Person
 from tests.browser.tenants import Tenants
 from tests.model_records import Thing
+from twentyops import data_model
 
 Somebody = Callable[..., Person]
 pytestmark = pytest.mark.usefixtures("manager_at_rest")
@@ -123,6 +124,30 @@ def _shows_any(person: Person, labels: list[str]) -> None:
     person.until(shown, f"none of {labels} is shown")
 
 
+def _first_columns(singular: str) -> list[str]:
+    """Labels of the first columns of our own that the list of an object shows."""
+    model = data_model.load()
+    group = dict(data_model.groups(model))[singular]
+    labels = {f.name: f.label for f in group.fields} | {r.name: r.label for r in model.relations if r.object == singular}
+    assert group.firstView is not None
+    return [labels[column] for column in group.firstView.columns if column in labels][:3]
+
+
+def test_a_new_tenant_lands_on_the_home_of_the_model_and_a_board_shows_every_status(alice: Person) -> None:
+    model = data_model.load()
+    assert model.home == "person"
+    alice.open("/")
+    alice.until(lambda: alice.path() == "/objects/people", f"landed on {alice.path()}")
+    alice.picture("home")
+    alice.open("/objects/sallaOrders")
+    alice.page.get_by_text("All Salla Orders").first.click()
+    alice.page.get_by_text("By Order Status").first.click()
+    status = next(f for o in model.objects if o.nameSingular == "sallaOrder" for f in o.fields if f.name == "status")
+    for option in status.options or []:
+        expect(alice.page.get_by_text(option.label, exact=True).first).to_be_visible(timeout=SECONDS)
+    alice.picture("board-sallaOrder")
+
+
 def test_list_and_record_page_of_every_object_open_without_an_error(alice: Person) -> None:
     made = model_records.make_one_of_each(alice.graphql)
     assert len(made) == 10
@@ -135,6 +160,8 @@ def test_list_and_record_page_of_every_object_open_without_an_error(alice: Perso
         link = page.locator(f"a[href^='/object/{thing.singular}/{record['id']}']").first
         expect(link).to_be_visible(timeout=SECONDS)
         expect(link).to_contain_text(_shown(thing, record))
+        for label in _first_columns(thing.singular):
+            expect(page.get_by_text(label, exact=True).first).to_be_visible(timeout=SECONDS)
         listener.quiet()
         alice.picture(f"list-{thing.singular}")
         assert alice.path() == f"/objects/{thing.plural}"

@@ -1,4 +1,4 @@
-"""migrate-schema.ts, as it is shipped: against the stand-in over the metadata API, or against a real Twenty; its pure part by Node.
+"""migrate-schema.ts, as it is shipped: against the stand-in's internal API, or against a real Twenty; its pure part by Node.
 
 A real one: ``pytest tests/contract/test_data_model.py --twenty-url=http://HOST --twenty-shell='ssh HOST docker exec -i
 twenty-server-1 sh'``; with ``--twenty-kill`` (a command that ends the server by SIGKILL and starts it anew) also what becomes of
@@ -11,15 +11,18 @@ import json
 import os
 import random
 import re
+import secrets
 import shlex
 import shutil
 import subprocess
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -59,7 +62,7 @@ def test_pure_planning(local_services: Services, tmp_path: Path) -> None:
     assert int(passed[1]) == SUITE.read_text().count("\ntest(")
 
 
-NOTHING = {"objects": 0, "fields": 0, "relations": 0, "changes": 0}
+NOTHING = {"objects": 0, "fields": 0, "relations": 0, "changes": 0, "views": 0}
 EVERYTHING = {"objects": 7, "fields": 136, "relations": 6, "changes": 1}
 
 
@@ -69,6 +72,9 @@ class Cli(ABC):
 
     workspace: str
     admin: Api
+
+    VIEWS: ClassVar[int]
+    """First views that a fresh workspace gets there."""
 
     @abstractmethod
     def do(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -105,6 +111,8 @@ class StandinCli(Cli):
 
     standin: Standin
 
+    VIEWS = 0  # it keeps none
+
     def do(self, *arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
         return self.standin.run("node", "scripts/migrate-schema.cjs", *arguments, timeout=120, changes=changes)
 
@@ -125,6 +133,8 @@ class RunningCli(Cli):
 
     twenty: Twenty
     directory: Path
+
+    VIEWS = 10
 
     def script(self, *arguments: str) -> str:
         return self.twenty.command(*arguments, "--workspace", self.workspace)
@@ -168,6 +178,7 @@ def standin_cli(local_services: Services, request: pytest.FixtureRequest) -> Ite
         scripts.mkdir(exist_ok=True)
         _esbuild(local_services, OVERLAY / "scripts/migrate-schema.ts", "--format=cjs", f"--outfile={scripts}/migrate-schema.cjs")
         shutil.copy2(data_model.BAKED, scripts / data_model.BAKED.name)
+        standin.settings["TWENTYOPS_INTERNAL_SECRET"] = secrets.token_urlsafe(32)
         standin.start_server()
         with httpx.Client(base_url=standin.url, timeout=30) as http:
             workspace, admin = _sign_up(standin, http)
@@ -204,7 +215,7 @@ def test_fresh_workspace_then_nothing_left_to_do(cli: Cli) -> None:
     assert cli.one("plan")[0] == 1
     code, report = cli.one("apply")
     assert (code, report["status"], report["present"]) == (0, "matched", ALL), report
-    assert report["written"] == EVERYTHING
+    assert report["written"] == {**EVERYTHING, "views": cli.VIEWS}
     code, report = cli.one("apply")
     assert (code, report["written"]) == (0, NOTHING)
     code, whole, _ = cli.run("verify")
@@ -231,13 +242,16 @@ def test_killed_at_ten_points_it_converges(standin_cli: StandinCli) -> None:
     born = cli.custom_fields()
     points = sorted(random.Random(4).sample(range(born + 1, born + 145), 10))  # noqa: S311
     for point in points:
+        server = cli.standin.running[-1]
         program = cli.start()
         deadline = time.monotonic() + 60
         while cli.custom_fields() < point and program.process.poll() is None:
             assert time.monotonic() < deadline, program.tail()
             time.sleep(0.005)
-        program.process.kill()
-        program.process.wait()
+        server.process.kill()
+        server.process.wait()
+        assert program.process.wait(60) == 3, program.tail()
+        cli.standin.start_server()
     code, report = cli.one("apply")
     assert (code, report["status"], report["present"]) == (0, "matched", ALL), report
 
@@ -246,7 +260,7 @@ def test_two_at_once_write_each_thing_once(cli: Cli) -> None:
     both = [cli.start(), cli.start()]
     assert [program.process.wait(120) for program in both] == [0, 0], "\n".join(program.tail() for program in both)
     written = [re.search(r"matched\s+7/112/25/6\s+(\S+)", program.log.read_text()) for program in both]
-    assert sorted(found[1] for found in written if found) == ["0/0/0/0", "7/136/6/1"]
+    assert sorted(found[1] for found in written if found) == ["0/0/0/0/0", f"7/136/6/1/{cli.VIEWS}"]
 
 
 def test_conflicting_type_stops_that_workspace_before_anything_is_written(cli: Cli) -> None:
@@ -271,8 +285,8 @@ def test_outcome_that_a_start_began_is_kept_up_to_date_and_none_is_made(standin_
     assert state.read_text().startswith("running since")
     assert cli.run("apply", **where)[0] == 0
     assert state.read_text() == f"matched: 1 workspace(s), model {data_model.fingerprint(data_model.load())}\n"
-    assert cli.run("apply", APP_SECRET=None, **where)[0] == 3
-    assert state.read_text() == "failed 3: APP_SECRET is not set: run this inside the server's container\n"
+    assert cli.run("apply", TWENTYOPS_INTERNAL_SECRET=None, **where)[0] == 3
+    assert state.read_text() == "failed 3: TWENTYOPS_INTERNAL_SECRET is not set: run this inside the server's container\n"
     assert [file.name for file in tmp_path.iterdir()] == [state.name]
 
 
@@ -305,8 +319,10 @@ def test_wrong_usage_and_missing_settings_are_said(standin_cli: StandinCli) -> N
     code, report, said = cli.run("verify", "--workspace", "00000000-0000-4000-8000-000000000000")
     assert (code, report["matched"]) == (3, False)
     assert "no active workspace" in said
-    code, _, said = cli.run("verify", APP_SECRET=None)
-    assert (code, "APP_SECRET is not set" in said) == (3, True)
+    code, _, said = cli.run("verify", TWENTYOPS_INTERNAL_SECRET=None)
+    assert (code, "TWENTYOPS_INTERNAL_SECRET is not set" in said) == (3, True)
+    code, _, said = cli.run("verify", "--wait", "30", TWENTYOPS_INTERNAL_SECRET="another")
+    assert (code, "the server answered 401" in said) == (3, True), "a refusal is not tried again"
 
 
 def test_server_that_comes_up_late_is_waited_for(standin_cli: StandinCli) -> None:
@@ -314,6 +330,92 @@ def test_server_that_comes_up_late_is_waited_for(standin_cli: StandinCli) -> Non
     code, _, said = cli.run("verify", "--wait", "2", NODE_PORT="9")
     assert code == 3
     assert "is not healthy after 2 s" in said
+
+
+def test_server_in_trouble_is_asked_again_at_its_start_and_only_then(standin_cli: StandinCli) -> None:
+    answers = [500, 503, 200]
+    asked: list[int] = []
+
+    class InTrouble(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status = 200
+            if self.path == "/internal/data-model":
+                status = answers[min(len(asked), len(answers) - 1)]
+                asked.append(status)
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.end_headers()
+            self.wfile.write(b'{"workspaces": []}')
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), InTrouble)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    port = str(server.server_address[1])
+    try:
+        code, _, said = standin_cli.run("apply", NODE_PORT=port)
+        assert (code, asked) == (3, [500]), said
+        asked.clear()
+        code, report, said = standin_cli.run("apply", "--wait", "30", NODE_PORT=port)
+        assert (code, asked, report["matched"]) == (0, [500, 503, 200], True), said
+        assert "the server answered 500" in said
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+VIEWS = """query { getCoreViews { name type key objectMetadataId viewFields { id fieldMetadataId position isVisible }
+  viewGroups { fieldValue position } viewSorts { fieldMetadataId direction } } }"""
+HIDE = "mutation ($input: UpdateViewFieldInput!) { updateCoreViewField(input: $input) { id } }"
+
+
+def _views(cli: Cli, object_name: str) -> dict[str, dict[str, Any]]:
+    """``{type: view}`` of an object as a page asks for them, each with ``columns``: names of what it shows, in order."""
+    asked = next(o for name, o in cli.objects().items() if name == object_name)
+    names = {f["id"]: f["name"] for f in asked["fieldsList"]}
+    found = {}
+    for view in cli.admin.metadata(VIEWS).ok()["getCoreViews"]:
+        if view["objectMetadataId"] == asked["id"]:
+            shown = sorted((f for f in view["viewFields"] if f["isVisible"]), key=lambda f: f["position"])
+            sorts = [(names[s["fieldMetadataId"]], s["direction"]) for s in view["viewSorts"]]
+            found[view["type"]] = view | {"columns": [names[f["fieldMetadataId"]] for f in shown], "sorts": sorts, "names": names}
+    return found
+
+
+def test_first_views_are_as_the_model_says_and_belong_to_the_people_from_then_on(
+    running_cli: Callable[[], RunningCli],
+) -> None:
+    cli = running_cli()
+    assert cli.one("apply")[0] == 0
+    model = data_model.load()
+    for group in model.objects:
+        assert group.firstView is not None
+        views = _views(cli, group.nameSingular)
+        assert views["TABLE"]["columns"] == ["name", *group.firstView.columns]
+        if group.firstView.sort:
+            assert views["TABLE"]["sorts"] == [(group.firstView.sort.field, "DESC")]
+        assert ("KANBAN" in views) == (group.firstView.board is not None), group.nameSingular
+        if group.firstView.board:
+            wanted = next(f.options for f in group.fields if f.name == group.firstView.board) or []
+            columns = sorted(views["KANBAN"]["viewGroups"], key=lambda column: column["position"])
+            assert [column["fieldValue"] for column in columns] == [option.value for option in wanted]
+    for extension in model.extends:
+        assert extension.firstView is not None
+        shown = _views(cli, extension.object)["TABLE"]["columns"]
+        assert shown[: len(extension.firstView.columns) + 1] == ["name", *extension.firstView.columns]
+
+    orders = _views(cli, "sallaOrder")["TABLE"]
+    hidden = next(f["id"] for f in orders["viewFields"] if orders["names"][f["fieldMetadataId"]] == "total")
+    cli.admin.metadata(HIDE, input={"id": hidden, "update": {"isVisible": False}}).ok()
+    code, report = cli.one("apply")
+    assert (code, report["written"]) == (0, NOTHING)
+    assert "total" not in _views(cli, "sallaOrder")["TABLE"]["columns"]
+    code, report = cli.one("apply", "--views")
+    assert (code, report["written"]) == (0, {**NOTHING, "views": cli.VIEWS})
+    again = _views(cli, "sallaOrder")
+    assert again["TABLE"]["columns"] == orders["columns"]
+    assert len(again) == 2, "no second board"
 
 
 # --- killed on a real server: nothing is left that the next run does not put right ---------------------------------------

@@ -20,7 +20,7 @@ test('a fresh workspace gets everything, and a second run writes nothing', async
   const workspace = new Workspace();
   const first = await run(workspace);
   assert.deepEqual([first.status, first.present, first.retries], ['matched', COMPLETE, 0]);
-  assert.deepEqual(first.written, { objects: 7, fields: 136, relations: 6, changes: 1 });
+  assert.deepEqual(first.written, { objects: 7, fields: 136, relations: 6, changes: 1, views: 10 });
   const writes = workspace.writes;
   const second = await run(workspace);
   assert.deepEqual([second.status, workspace.writes - writes], ['matched', 0]);
@@ -52,6 +52,7 @@ test('killed or failing at any single write, it converges', async () => {
     workspace.before = () => undefined;
     const report = await run(workspace);
     assert.deepEqual([report.status, report.present], ['matched', COMPLETE], `seed ${seed}`);
+    assert.deepEqual([workspace.views.size, workspace.noted], [10, []], `seed ${seed}`);
     assert.equal(new Set(workspace.objects.flatMap((o) => o.fields.map((f) => `${o.nameSingular}.${f.name}`))).size, workspace.objects.flatMap((o) => o.fields).length);
   }
 });
@@ -178,7 +179,7 @@ test('labels, icons, descriptions, defaults, options are put right; options keep
   workspace.field('sallaProduct', 'price').settings = { dataType: 'int', decimals: 0 };
   workspace.field('opportunity', 'sallaOrderId').isUnique = true;
   const report = await run(workspace);
-  assert.deepEqual([report.status, report.written], ['matched', { objects: 0, fields: 0, relations: 0, changes: 5 }]);
+  assert.deepEqual([report.status, report.written], ['matched', { objects: 0, fields: 0, relations: 0, changes: 5, views: 0 }]);
   const after = workspace.field('sallaOrder', 'status');
   assert.deepEqual(after.options?.map(({ value }) => value), ['PENDING', 'CONFIRMED', 'COMPLETED', 'CANCELED', 'REFUNDED', 'LOST']);
   for (const { value, id } of after.options ?? []) {
@@ -250,4 +251,74 @@ test('a run that is called off ends before its next write, and the next one goes
     assert.equal(workspace.writes, written);
     assert.equal((await run(workspace)).status, 'matched');
   }
+});
+
+const names = (workspace: Workspace, object: string, ids: string[]) =>
+  ids.map((id) => workspace.object(object).fields.find((item) => item.id === id)?.name);
+
+test('first views show the columns of the model, sorted, with a board of every option', async () => {
+  const workspace = await applied();
+  const orders = workspace.views.get('sallaOrder');
+  assert.ok(orders);
+  assert.deepEqual(names(workspace, 'sallaOrder', orders.columns).slice(0, 4), ['orderNumber', 'status', 'total', 'currencyCode']);
+  assert.deepEqual(orders.sort, { fieldId: workspace.field('sallaOrder', 'placedAt').id, isDescending: true });
+  assert.deepEqual(orders.board, {
+    fieldId: workspace.field('sallaOrder', 'status').id,
+    name: 'By Order Status',
+    values: ['PENDING', 'CONFIRMED', 'COMPLETED', 'CANCELED', 'REFUNDED'],
+  });
+  assert.deepEqual(names(workspace, 'voiceCall', workspace.views.get('voiceCall')?.columns ?? [])[0], 'contact');
+  assert.equal(workspace.views.get('communicationLog')?.board, undefined);
+});
+
+test('what an object is born with and nobody asked for is hidden, on our objects only', async () => {
+  const workspace = new Workspace();
+  const bornWith = workspace.createObject.bind(workspace);
+  workspace.createObject = async (wanted) => {
+    await bornWith(wanted);
+    workspace.object(wanted.nameSingular).fields.push(field('createdBy', 'ACTOR'), field('updatedAt', 'DATE_TIME'));
+  };
+  workspace.object('person').fields.push(field('createdBy', 'ACTOR'));
+  await run(workspace);
+  const hidden = (object: string) => names(workspace, object, workspace.views.get(object)?.hidden ?? []);
+  assert.deepEqual(hidden('sallaProduct'), ['createdBy']);
+  assert.deepEqual(hidden('sallaOrder'), ['createdBy', 'updatedAt']);
+  assert.deepEqual(hidden('person'), []);
+});
+
+test('first views are written once: not for objects that were there, not again, and not when a field comes later', async () => {
+  const without = model();
+  for (const group of [...without.objects, ...without.extends]) delete group.firstView;
+  const workspace = new Workspace();
+  await run(workspace, 'apply', without);
+  assert.deepEqual([(await run(workspace)).written.views, workspace.views.size], [0, 0]);
+  const fresh = await applied();
+  fresh.views.clear();
+  const order = fresh.object('sallaOrder');
+  order.fields = order.fields.filter(({ name }) => name !== 'total');
+  const person = fresh.object('person');
+  person.fields = person.fields.filter(({ name }) => name !== 'totalSpent');
+  assert.deepEqual([(await run(fresh)).status, fresh.views.size], ['matched', 0]);
+});
+
+test('a person asks for them once more, and nothing is written where there is a conflict', async () => {
+  const workspace = await applied();
+  workspace.views.clear();
+  const asked = await runOnWorkspace(workspace, model(), 'w', 'apply', { withViews: true });
+  assert.deepEqual([asked.status, asked.written.views, workspace.views.size], ['matched', 10, 10]);
+  const planned = await runOnWorkspace(workspace, model(), 'w', 'plan', { withViews: true });
+  assert.deepEqual([planned.status, planned.toDo.length, planned.toDo[0]], ['differs', 10, 'arrange agentSetting: first views']);
+  workspace.views.clear();
+  workspace.object('person').fields = [field('totalSpent', 'TEXT', { isCustom: true })];
+  const conflict = await runOnWorkspace(workspace, model(), 'w', 'apply', { withViews: true });
+  assert.deepEqual([conflict.status, workspace.views.size, workspace.noted], ['conflict', 0, []]);
+});
+
+test('until the first views are written the workspace does not match', async () => {
+  const workspace = new Workspace();
+  workspace.writeFirstViews = async () => {
+    throw new Error('killed');
+  };
+  assert.equal((await run(workspace)).status, 'failed');
+  assert.deepEqual([(await run(workspace, 'verify')).status, workspace.noted.length], ['differs', 10]);
 });

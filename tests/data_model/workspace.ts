@@ -9,6 +9,7 @@ import {
   type CreateField,
   type CreateObject,
   type FieldChanges,
+  type FirstView,
   type MetadataField,
   type MetadataObject,
   type MetadataPort,
@@ -56,6 +57,8 @@ const standard = (nameSingular: string, namePlural: string): MetadataObject => (
 
 export class Workspace implements MetadataPort {
   objects = [standard('person', 'people'), standard('opportunity', 'opportunities'), standard('workflow', 'workflows')];
+  noted: string[] = [];
+  views = new Map<string, FirstView>();
   writes = 0;
   // Called before each single write; what it throws ends the call there, as a kill or an error would.
   before: (write: number) => void = () => undefined;
@@ -114,6 +117,19 @@ export class Workspace implements MetadataPort {
     const there = this.objects.flatMap(({ fields }) => fields).find((item) => item.id === id) as MetadataField;
     Object.assign(there, structuredClone(changes));
     there.options = there.options?.map((option) => ({ id: randomUUID(), ...option })) ?? null;
+  }
+
+  notedFirstViews = async () => [...this.noted];
+
+  async noteFirstViews(objectNames: string[]) {
+    this.count();
+    this.noted = [...new Set([...this.noted, ...objectNames])];
+  }
+
+  async writeFirstViews(views: FirstView[]) {
+    this.count();
+    for (const view of views) this.views.set(view.objectName, structuredClone(view));
+    this.noted = [];
   }
 }
 

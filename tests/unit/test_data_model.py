@@ -24,6 +24,7 @@ def small() -> dict[str, Any]:
     """A model without fault, to break in one place."""
     return {
         "version": 1,
+        "home": "parcel",
         "objects": [
             {
                 "nameSingular": "parcel",
@@ -32,6 +33,11 @@ def small() -> dict[str, Any]:
                 "labelPlural": "Parcels",
                 "icon": "IconBox",
                 "description": "What is sent",
+                "firstView": {
+                    "columns": ["code", "receiver", "weight", "createdAt"],
+                    "sort": {"field": "weight", "direction": "descending"},
+                    "board": "state",
+                },
                 "fields": [
                     {"name": "code", "type": "TEXT", "label": "Code", "required": True, "unique": True},
                     {"name": "weight", "type": "NUMBER", "label": "Weight", "decimals": 2},
@@ -96,11 +102,25 @@ def test_files_made_from_the_model_are_what_is_committed() -> None:
         assert path.read_text() == text, "write them anew: python -m twentyops.data_model --write"
 
 
+def test_columns_of_twentys_own_are_fields_that_it_has() -> None:
+    assert data_model.COLUMNS_OF_EVERY <= data_model.BUILT_IN_CUSTOM
+    for name, columns in data_model.COLUMNS.items():
+        assert columns <= data_model.BUILT_IN[name], columns - data_model.BUILT_IN[name]
+
+
+def test_every_object_with_a_status_to_choose_has_a_board() -> None:
+    for o in data_model.load().objects:
+        assert o.firstView is not None, o.nameSingular
+        if any(f.name == "status" and f.type == "SELECT" for f in o.fields):
+            assert o.firstView.board == "status", o.nameSingular
+
+
 def test_small_model_is_accepted() -> None:
     data_model.parse(small())
 
 
 FIELD = "objects.0.fields.1"
+VIEW = "objects.0.firstView"
 TEXT = {"type": "TEXT", "decimals": ...}
 
 
@@ -183,6 +203,17 @@ TEXT = {"type": "TEXT", "decimals": ...}
             "person.company",
             "built into person",
         ),
+        ([("home", "people")], "home", "no object that has a list"),
+        ([("home", ...)], "home", "field required"),
+        ([(f"{VIEW}.columns", [])], "parcel.firstView.columns", "at least 1"),
+        ([(f"{VIEW}.columns.3", "colour")], "parcel.firstView", "no field colour"),
+        ([(f"{VIEW}.columns.3", "code")], "parcel.firstView", "code is there twice"),
+        ([(f"{VIEW}.columns.3", "name")], "parcel.firstView", "name is always the first"),
+        ([(f"{VIEW}.sort.field", "state")], "parcel.firstView", "none of its columns"),
+        ([(f"{VIEW}.sort.field", "receiver")], "parcel.firstView", "cannot be sorted by receiver"),
+        ([(f"{VIEW}.sort.direction", "down")], "parcel.firstView.sort.direction", "should be"),
+        ([(f"{VIEW}.board", "weight")], "parcel.firstView", "no SELECT field"),
+        ([("extends.0.firstView", {"columns": ["emails"]})], "opportunity.firstView", "no field emails"),
         ([("version", 2)], "version", "should be 1"),
         ([("objects", ...)], "objects", "field required"),
     ],

@@ -3,15 +3,13 @@
 import { existsSync, renameSync, writeFileSync } from 'fs';
 import { parseArgs } from 'util';
 
-import { listWorkspaceIds, signAccessToken } from './graphql/authority';
-import { GraphqlMetadataPort } from './graphql/graphql-metadata.port';
 import {
   messageOf,
-  runOnWorkspace,
+  type ApplyOptions,
   type Mode,
   type WorkspaceReport,
 } from './pure/apply';
-import { lockKeyOf, readDataModel } from './pure/data-model';
+import { readDataModel } from './pure/data-model';
 import {
   asOutcome,
   asTable,
@@ -20,38 +18,32 @@ import {
   runOnAll,
   type RunReport,
 } from './pure/report';
-import { Locks } from '../locks/pure/locks';
-import {
-  asLockConnection,
-  LOCK_CLIENT_OPTIONS,
-} from '../locks/pure/pg-lock-connection';
 
-// The command line of scripts/migrate-schema.ts. Three ways to a workspace, the same plan in each:
+// The command line of scripts/migrate-schema.ts. Two ways to a workspace, the same plan in each:
 //   server   asks the running server, which applies the model in its own process (nothing is started)
 //   process  boots Twenty's services in this process (works while the server is down)
-//   graphql  one mutation a field over the metadata API
-//   auto     server where it offers that, else graphql (the lab's stand-in has no services to boot)
 
-const HELP = `usage: node scripts/migrate-schema.ts plan|apply|verify [--workspace ID]... [--json] [--through auto|server|process|graphql] [--wait SECONDS]
+const HELP = `usage: node scripts/migrate-schema.ts plan|apply|verify [--workspace ID]... [--views] [--json] [--through server|process] [--wait SECONDS]
 
 plan     what apply would write              apply    write what is missing or differs, then verify
-verify   whether the workspaces match
+verify   whether the workspaces match        --views  also arrange the first views of objects that were made before
 
 exit code: 0 all match, 1 something is missing or differs, 2 a conflict (nothing was written there), 3 a failure, 64 wrong usage`;
 
 const MODES = ['plan', 'apply', 'verify'] as const;
-const WAYS = ['auto', 'server', 'process', 'graphql'] as const;
+const WAYS = ['server', 'process'] as const;
 const LONGEST_CALL_MS = 600_000;
-const LONGEST_LOCK_WAIT_MS = 180_000;
+const LONGEST_PAUSE_MS = 10_000;
 
 type Way = (typeof WAYS)[number];
+type RunOptions = Pick<ApplyOptions, 'onProgress' | 'withViews'>;
 
 type Access = {
   list: () => Promise<string[]>;
   run: (
     workspaceId: string,
     mode: Mode,
-    say: (message: string) => void,
+    options: RunOptions,
   ) => Promise<WorkspaceReport>;
   close: () => Promise<void>;
 };
@@ -60,6 +52,8 @@ type Access = {
 export type OpenServices = () => Promise<Access>;
 
 class UsageError extends Error {}
+// An answer that would be the same again.
+class Refused extends Error {}
 
 const serverUrl = () =>
   (
@@ -79,12 +73,31 @@ const needed = (name: string): string => {
   return value;
 };
 
-const throughServer = (): Access => {
+// againUntil: up to when a call is sent again that a server in trouble failed (it was just started, its database is away).
+const throughServer = (againUntil: number): Access => {
   const secret = needed('TWENTYOPS_INTERNAL_SECRET');
   const ask = async <Answer>(
+    ...call: Parameters<typeof askOnce>
+  ): Promise<Answer> => {
+    for (let pause = 1_000; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+      try {
+        return await askOnce<Answer>(...call);
+      } catch (error) {
+        if (error instanceof Refused || Date.now() + pause > againUntil) {
+          throw error;
+        }
+        process.stderr.write(
+          `migrate-schema: ${messageOf(error)}; again in ${pause / 1000} s\n`,
+        );
+        await new Promise((resolve) => setTimeout(resolve, pause));
+      }
+    }
+  };
+  const askOnce = async <Answer>(
     body?: {
       mode: Mode;
       workspaceId: string;
+      views: boolean;
     },
     deadline = Date.now() + LONGEST_CALL_MS,
   ): Promise<Answer> => {
@@ -108,14 +121,16 @@ const throughServer = (): Access => {
       await response.body?.cancel();
       await new Promise((resolve) => setTimeout(resolve, retryAfterMs));
 
-      return ask<Answer>(body, deadline);
+      return askOnce<Answer>(body, deadline);
     }
     const isJson = response.headers
       .get('content-type')
       ?.includes('application/json');
 
     if (!response.ok || !isJson) {
-      throw new Error(
+      const Kind = response.status < 500 ? Refused : Error;
+
+      throw new Kind(
         `the server answered ${response.status} to /internal/data-model: ${(await response.text()).slice(0, 200)}`,
       );
     }
@@ -125,58 +140,9 @@ const throughServer = (): Access => {
 
   return {
     list: async () => (await ask<{ workspaces: string[] }>()).workspaces,
-    run: (workspaceId, mode) => ask<WorkspaceReport>({ mode, workspaceId }),
+    run: (workspaceId, mode, { withViews = false }) =>
+      ask<WorkspaceReport>({ mode, workspaceId, views: withViews }),
     close: async () => undefined,
-  };
-};
-
-const throughGraphql = async (): Promise<Access> => {
-  // Twenty ships pg, for TypeORM; a CommonJS module, of which Node sees the default export only.
-  const { default: pg } = await import('pg');
-  const pool = new pg.Pool({
-    connectionString: needed('PG_DATABASE_URL'),
-    max: 3,
-  });
-  const locks = new Locks(() =>
-    asLockConnection(
-      new pg.Client({
-        ...LOCK_CLIENT_OPTIONS,
-        connectionString: needed('PG_DATABASE_URL'),
-      }),
-    ),
-  );
-  const appSecret = needed('APP_SECRET');
-  const { model } = readDataModel();
-
-  return {
-    list: () => listWorkspaceIds(pool),
-    run: async (workspaceId, mode, say) => {
-      let token = '';
-      let signedAt = 0;
-      const port = new GraphqlMetadataPort(serverUrl(), async () => {
-        if (Date.now() - signedAt > 300_000) {
-          token = await signAccessToken(pool, workspaceId, appSecret);
-          signedAt = Date.now();
-        }
-
-        return token;
-      });
-      const work = (signal?: AbortSignal) =>
-        runOnWorkspace(port, model, workspaceId, mode, {
-          signal,
-          onProgress: say,
-        });
-
-      return mode === 'apply'
-        ? locks.withLocks([lockKeyOf(workspaceId)], work, {
-            longestWaitInMs: LONGEST_LOCK_WAIT_MS,
-          })
-        : work();
-    },
-    close: async () => {
-      await locks.close();
-      await pool.end();
-    },
   };
 };
 
@@ -212,6 +178,7 @@ const readArguments = (argv: string[]) => {
     allowPositionals: true,
     options: {
       workspace: { type: 'string', multiple: true },
+      views: { type: 'boolean' },
       json: { type: 'boolean' },
       through: { type: 'string' },
       wait: { type: 'string' },
@@ -219,7 +186,7 @@ const readArguments = (argv: string[]) => {
     },
   });
   const mode = MODES.find((known) => known === positionals[0]);
-  const through = values.through ?? 'auto';
+  const through = values.through ?? 'server';
   const way = WAYS.find((known) => known === through);
   const wait = Number(values.wait ?? 0);
 
@@ -240,41 +207,10 @@ const readArguments = (argv: string[]) => {
     mode,
     way,
     wait,
+    views: values.views === true,
     json: values.json === true,
     workspaces: values.workspace,
   };
-};
-
-// Only a server that has no such address counts as one without it: a refused secret is an error, not a detour.
-const findWay = async (): Promise<Exclude<Way, 'auto'>> => {
-  if (!process.env.TWENTYOPS_INTERNAL_SECRET) {
-    return 'graphql';
-  }
-  const response = await fetch(`${serverUrl()}/internal/data-model`, {
-    headers: { authorization: `Bearer ${needed('TWENTYOPS_INTERNAL_SECRET')}` },
-    signal: AbortSignal.timeout(30_000),
-  });
-  const isPage = response.headers.get('content-type')?.includes('text/html');
-
-  await response.body?.cancel();
-
-  return response.status === 404 || (response.ok && isPage === true)
-    ? 'graphql'
-    : 'server';
-};
-
-const open = async (
-  way: Exclude<Way, 'auto'>,
-  services: OpenServices,
-): Promise<Access> => {
-  switch (way) {
-    case 'server':
-      return throughServer();
-    case 'graphql':
-      return throughGraphql();
-    case 'process':
-      return services();
-  }
 };
 
 // The line that the container's health check shows. The run at the container's start makes the file; what a later apply finds
@@ -313,7 +249,7 @@ export const main = async (
 
     return 0;
   }
-  const { mode, way, wait, json, workspaces } = asked;
+  const { mode, way, wait, views, json, workspaces } = asked;
 
   // Twenty's services say things by console.log; standard output is for the report alone.
   console.log = console.error;
@@ -331,9 +267,7 @@ export const main = async (
     if (wait > 0) {
       await waitForServer(wait);
     }
-    const found = way === 'auto' ? await findWay() : way;
-
-    access = await open(found, services);
+    access = way === 'process' ? await services() : throughServer(start + 1000 * wait);
     const { list, run } = access;
     const known = await list();
     const unknown = (workspaces ?? []).filter((id) => !known.includes(id));
@@ -347,16 +281,17 @@ export const main = async (
     const report: RunReport = {
       mode,
       model: hash,
-      through: found,
+      through: way,
       matched: false,
       seconds: 0,
       workspaces: await runOnAll(ids, async (id) => {
         const place = `workspace ${ids.indexOf(id) + 1}/${ids.length} ${id}`;
 
         say(`${place}: ${mode}`);
-        const result = await run(id, mode, (message) =>
-          say(`${place}: ${message}`),
-        );
+        const result = await run(id, mode, {
+          onProgress: (message) => say(`${place}: ${message}`),
+          withViews: views,
+        });
 
         say(`${place}: ${result.status} in ${result.seconds.toFixed(1)} s`);
 

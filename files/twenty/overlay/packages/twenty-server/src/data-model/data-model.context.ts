@@ -15,7 +15,8 @@ export const openServices: OpenServices = async () => {
 
   return {
     list: () => service.listWorkspaceIds(),
-    run: (workspaceId, mode, say) => service.run(workspaceId, mode, say),
+    run: (workspaceId, mode, options) =>
+      service.run(workspaceId, mode, options),
     close: () => context.close(),
   };
 };

@@ -26,7 +26,7 @@ import { WorkSlotsService } from 'src/locks/work-slots.service';
 const MODES = ['plan', 'apply', 'verify'] as const;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-type Asked = { mode?: unknown; workspaceId?: unknown };
+type Asked = { mode?: unknown; workspaceId?: unknown; views?: unknown };
 
 // For the deploy, the start of the container and the tenant manager; the proxy never lets /internal through.
 @Controller('internal')
@@ -65,7 +65,10 @@ export class DataModelController {
     }
 
     return this.slots.longCall(response, (signal) =>
-      this.dataModelService.run(workspaceId, mode, undefined, signal),
+      this.dataModelService.run(workspaceId, mode, {
+        signal,
+        withViews: asked?.views === true,
+      }),
     );
   }
 
@@ -85,7 +88,7 @@ export class DataModelController {
     }
 
     return this.slots.longCall(response, (signal) =>
-      this.dataModelService.run(workspaceId, mode, undefined, signal),
+      this.dataModelService.run(workspaceId, mode, { signal }),
     );
   }
 

@@ -6,9 +6,11 @@ import { InjectDataSource, InjectRepository } from '@nestjs/typeorm';
 import { WorkspaceActivationStatus } from 'twenty-shared/workspace';
 import { DataSource, In, Repository } from 'typeorm';
 
+import { FirstViewsStore } from 'src/data-model/first-views.store';
 import { NestMetadataPort } from 'src/data-model/nest-metadata.port';
 import {
   runOnWorkspace,
+  type ApplyOptions,
   type Mode,
   type WorkspaceReport,
 } from 'src/data-model/pure/apply';
@@ -21,9 +23,16 @@ import { WorkspaceEntity } from 'src/engine/core-modules/workspace/workspace.ent
 import { FieldMetadataEntity } from 'src/engine/metadata-modules/field-metadata/field-metadata.entity';
 import { FieldMetadataServiceV2 } from 'src/engine/metadata-modules/field-metadata/services/field-metadata.service-v2';
 import { FieldMetadataService } from 'src/engine/metadata-modules/field-metadata/services/field-metadata.service';
+import { WorkspaceManyOrAllFlatEntityMapsCacheService } from 'src/engine/metadata-modules/flat-entity/services/workspace-many-or-all-flat-entity-maps-cache.service';
 import { ObjectMetadataServiceV2 } from 'src/engine/metadata-modules/object-metadata/object-metadata-v2.service';
 import { ObjectMetadataEntity } from 'src/engine/metadata-modules/object-metadata/object-metadata.entity';
 import { ObjectMetadataService } from 'src/engine/metadata-modules/object-metadata/object-metadata.service';
+import { WorkspaceCacheStorageService } from 'src/engine/workspace-cache-storage/workspace-cache-storage.service';
+
+export type RunOptions = Pick<
+  ApplyOptions,
+  'onProgress' | 'signal' | 'withViews'
+>;
 
 @Injectable()
 export class DataModelService {
@@ -45,6 +54,8 @@ export class DataModelService {
     private readonly fieldMetadataService: FieldMetadataService,
     private readonly fieldMetadataServiceV2: FieldMetadataServiceV2,
     private readonly featureFlagService: FeatureFlagService,
+    private readonly flatMaps: WorkspaceManyOrAllFlatEntityMapsCacheService,
+    private readonly cacheStorage: WorkspaceCacheStorageService,
   ) {}
 
   // Workspaces that have a schema to apply to; one that is still being made gets the model from whoever makes it.
@@ -78,8 +89,7 @@ export class DataModelService {
   async run(
     workspaceId: string,
     mode: Mode,
-    onProgress?: (message: string) => void,
-    signal?: AbortSignal,
+    { onProgress, signal, withViews }: RunOptions = {},
   ): Promise<WorkspaceReport> {
     const { model } = readDataModel();
     const port = new NestMetadataPort(workspaceId, {
@@ -90,10 +100,17 @@ export class DataModelService {
       fieldMetadataService: this.fieldMetadataService,
       fieldMetadataServiceV2: this.fieldMetadataServiceV2,
       featureFlagService: this.featureFlagService,
+      firstViews: new FirstViewsStore(
+        workspaceId,
+        this.dataSource,
+        this.flatMaps,
+        this.cacheStorage,
+      ),
     });
     const work = (until?: AbortSignal) =>
       runOnWorkspace(port, model, workspaceId, mode, {
         signal: until,
+        withViews,
         onProgress: (message) => {
           this.logger.log(`${workspaceId}: ${message}`);
           onProgress?.(message);
@@ -106,6 +123,7 @@ export class DataModelService {
     // Nothing to write, nothing to wait for.
     const before = await runOnWorkspace(port, model, workspaceId, 'verify', {
       signal,
+      withViews,
     });
 
     if (before.status !== 'differs') {
@@ -133,7 +151,10 @@ export class DataModelService {
     const { hash } = readDataModel();
     const workspaces = await runOnAll(
       workspaceIds ?? (await this.listWorkspaceIds()),
-      (id) => this.run(id, mode, (message) => onProgress?.(id, message)),
+      (id) =>
+        this.run(id, mode, {
+          onProgress: (message) => onProgress?.(id, message),
+        }),
     );
 
     return {

@@ -3,10 +3,12 @@
 import { type FieldMetadataType } from 'twenty-shared/types';
 import { type Repository } from 'typeorm';
 
+import { type FirstViewsStore } from 'src/data-model/first-views.store';
 import {
   type CreateField,
   type CreateObject,
   type FieldChanges,
+  type FirstView,
   type MetadataField,
   type MetadataObject,
   type MetadataOption,
@@ -33,6 +35,7 @@ export type NestMetadataServices = {
   fieldMetadataService: FieldMetadataService;
   fieldMetadataServiceV2: FieldMetadataServiceV2;
   featureFlagService: FeatureFlagService;
+  firstViews: FirstViewsStore;
 };
 
 // Through Twenty's own services, public methods only, and as its resolvers call them. Everything of one kind goes in one call:
@@ -172,6 +175,18 @@ export class NestMetadataPort implements MetadataPort {
         ? words
         : { standardOverrides: { ...there.standardOverrides, ...words } }),
     } as UpdateFieldInput);
+  }
+
+  notedFirstViews(): Promise<string[]> {
+    return this.services.firstViews.noted();
+  }
+
+  noteFirstViews(objectNames: string[]): Promise<void> {
+    return this.services.firstViews.add(objectNames);
+  }
+
+  writeFirstViews(views: FirstView[]): Promise<void> {
+    return this.services.firstViews.write(views);
   }
 
   private isV2(): Promise<boolean> {

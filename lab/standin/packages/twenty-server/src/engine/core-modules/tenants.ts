@@ -1,5 +1,4 @@
 // The internal API, small: tenants, members, people, the data model. What it takes is read by the patchset's own files.
-import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import express, { type Request, type RequestHandler, type Response, type Router } from 'express';
 import type { PoolClient } from 'pg';
@@ -18,9 +17,11 @@ import {
   type Validated,
 } from '../../auth/clerk/tenants/tenant-input';
 import { readEnding, readStanding } from '../../auth/clerk/sessions/session-input';
+import { type Mode } from '../../data-model/pure/apply';
 import { addWorkspaceMember, initialiseWorkspace } from '../workspace-manager';
 import { findWorkspace, type Workspace } from './auth/context';
 import { ensureUser, findTenant, findUserId, isMember, locked, sessions, setWait } from './clerk-store';
+import { describeDataModel, listWorkspaceIds, runDataModel } from './data-model';
 import { database } from './database';
 
 const internalSecret = readInternalSecret();
@@ -258,36 +259,45 @@ const listRefused = answering(
   async () => ({ data: await sessions.listRefused() }),
 );
 
-// No services to boot here: the command does it in a process of its own, by one mutation a field.
-const COMMAND = `require(${JSON.stringify(require.resolve('../../data-model/cli'))}).main(process.argv.slice(1))
-  .then((code) => process.stdout.write('', () => process.exit(code)))`;
+const MODES = ['plan', 'apply', 'verify'] as const;
+
+const readMode = (request: Request): Validated<Mode> => {
+  const mode = MODES.find((known) => known === (request.body as { mode?: unknown })?.mode);
+  return mode ? { ok: true, value: mode } : { ok: false, details: [`mode: one of ${MODES.join(', ')}`] };
+};
 
 const applyDataModel = answering(
   (request) => {
-    const read = readOrganization(request);
-    const mode: unknown = (request.body as { mode?: unknown })?.mode;
-    if (!read.ok) return read;
-    return mode === 'plan' || mode === 'apply' || mode === 'verify'
-      ? { ok: true, value: { organizationId: read.value, mode } }
-      : { ok: false, details: ['mode: one of plan, apply, verify'] };
+    const organization = readOrganization(request);
+    const mode = readMode(request);
+    if (!organization.ok) return organization;
+    return mode.ok ? { ok: true, value: { organizationId: organization.value, mode: mode.value } } : mode;
   },
   async ({ organizationId, mode }, response) => {
     const tenant = await describe(organizationId);
-    if (!tenant) return notFound(response, 'not-found');
-    const argv = ['-e', COMMAND, '--', mode, '--workspace', tenant.workspaceId, '--through', 'graphql', '--json'];
-    const report = await new Promise<string>((resolve, reject) => {
-      execFile(process.execPath, argv, { maxBuffer: 16 << 20 }, (error, stdout) => (stdout ? resolve(stdout) : reject(error)));
-    });
-    const found = JSON.parse(report).workspaces?.[0];
-    if (!found) throw new Error(`the data model was not run: ${report.slice(0, 500)}`);
-    return found;
+    return tenant ? runDataModel(tenant.workspaceId, mode) : notFound(response, 'not-found');
   },
+);
+
+const applyDataModelToWorkspace = answering(
+  (request) => {
+    const { workspaceId } = (request.body ?? {}) as { workspaceId?: unknown };
+    const mode = readMode(request);
+    if (!mode.ok) return mode;
+    return typeof workspaceId === 'string'
+      ? { ok: true, value: { workspaceId, mode: mode.value } }
+      : { ok: false, details: ['workspaceId: the id of a workspace'] };
+  },
+  async ({ workspaceId, mode }, response) =>
+    (await listWorkspaceIds()).includes(workspaceId) ? runDataModel(workspaceId, mode) : notFound(response, 'not-found'),
 );
 
 export const tenantsRouter = (): Router => {
   const router = express.Router();
   const tenant = '/tenants/:organizationId';
   router.use(guarded, express.json());
+  router.get('/data-model', answering(() => ({ ok: true, value: null }), describeDataModel));
+  router.post('/data-model', applyDataModelToWorkspace);
   router.get('/tenants', list);
   router.put(tenant, ensureTenant);
   router.put(`${tenant}/waiting`, wait);

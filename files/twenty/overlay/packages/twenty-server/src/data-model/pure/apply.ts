@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-only
 
 import { type DataModel } from './data-model';
+import { objectsWithFirstView } from './first-views';
 import {
   describePlan,
   isMatched,
@@ -22,6 +23,7 @@ export type WorkspaceReport = {
     fields: number;
     relations: number;
     changes: number;
+    views: number;
   };
   present: Counts;
   toDo: string[];
@@ -36,6 +38,8 @@ export type ApplyOptions = {
   onProgress?: (message: string) => void;
   // Ends the run before its next write; it is thrown then, with the signal's reason.
   signal?: AbortSignal;
+  // Write the first views of every object, also where it was made before: the columns that people chose stay, after ours.
+  withViews?: boolean;
   pause?: (milliseconds: number) => Promise<void>;
   now?: () => number;
 };
@@ -111,6 +115,9 @@ const writeNextPhase = async (
   say: (message: string) => void,
   signal?: AbortSignal,
 ) => {
+  if (plan.noteFirstViews.length > 0) {
+    await port.noteFirstViews(plan.noteFirstViews);
+  }
   if (plan.createObjects.length > 0) {
     for (const [place, object] of plan.createObjects.entries()) {
       signal?.throwIfAborted();
@@ -128,7 +135,7 @@ const writeNextPhase = async (
     say(`${plan.createRelations.length} relations`);
     await port.createFields(plan.createRelations);
     written.relations += plan.createRelations.length;
-  } else {
+  } else if (plan.updateObjects.length + plan.updateFields.length > 0) {
     for (const { id, name, changes } of plan.updateObjects) {
       say(`${name}: ${Object.keys(changes).join(', ')}`);
       await port.updateObject(id, changes);
@@ -140,6 +147,10 @@ const writeNextPhase = async (
       await port.updateField(id, changes);
       written.changes += 1;
     }
+  } else {
+    say(`first views of ${plan.firstViews.length} objects`);
+    await port.writeFirstViews(plan.firstViews);
+    written.views += plan.firstViews.length;
   }
 };
 
@@ -148,13 +159,19 @@ export const runOnWorkspace = async (
   model: DataModel,
   workspaceId: string,
   mode: Mode,
-  { onProgress, signal, pause = sleep, now = Date.now }: ApplyOptions = {},
+  {
+    onProgress,
+    signal,
+    withViews = false,
+    pause = sleep,
+    now = Date.now,
+  }: ApplyOptions = {},
 ): Promise<WorkspaceReport> => {
   const start = now();
   const report: WorkspaceReport = {
     workspaceId,
     status: 'failed',
-    written: { objects: 0, fields: 0, relations: 0, changes: 0 },
+    written: { objects: 0, fields: 0, relations: 0, changes: 0, views: 0 },
     present: { objects: 0, objectFields: 0, extendedFields: 0, relations: 0 },
     toDo: [],
     conflicts: [],
@@ -169,7 +186,18 @@ export const runOnWorkspace = async (
   for (let round = 0; ; ) {
     signal?.throwIfAborted();
     try {
-      const plan = planWorkspace(model, await port.read());
+      const [objects, noted] = await Promise.all([
+        port.read(),
+        port.notedFirstViews(),
+      ]);
+      const plan = planWorkspace(
+        model,
+        objects,
+        noted,
+        withViews && report.written.views === 0
+          ? objectsWithFirstView(model)
+          : [],
+      );
 
       report.present = plan.present;
       report.conflicts = plan.conflicts;

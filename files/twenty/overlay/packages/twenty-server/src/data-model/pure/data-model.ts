@@ -22,6 +22,13 @@ export type ModelField = {
   options?: ModelOption[];
 };
 
+// Columns after the record's own name; a board has a column for each option of a SELECT field.
+export type ModelView = {
+  columns: string[];
+  sort?: { field: string; direction: 'ascending' | 'descending' };
+  board?: string;
+};
+
 export type ModelObject = {
   nameSingular: string;
   namePlural: string;
@@ -29,6 +36,7 @@ export type ModelObject = {
   labelPlural: string;
   icon: string;
   description: string;
+  firstView?: ModelView;
   fields: ModelField[];
 };
 
@@ -44,7 +52,7 @@ export type ModelRelation = {
 export type DataModel = {
   version: 1;
   objects: ModelObject[];
-  extends: { object: string; fields: ModelField[] }[];
+  extends: { object: string; firstView?: ModelView; fields: ModelField[] }[];
   relations: ModelRelation[];
 };
 

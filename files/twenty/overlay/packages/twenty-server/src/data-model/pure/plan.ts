@@ -6,10 +6,12 @@ import {
   type ModelObject,
   type ModelRelation,
 } from './data-model';
+import { firstViewsOf, firstViewsToNote } from './first-views';
 import {
   type CreateField,
   type CreateObject,
   type FieldChanges,
+  type FirstView,
   type MetadataField,
   type MetadataObject,
   type MetadataOption,
@@ -33,6 +35,9 @@ export type Plan = {
   createRelations: CreateField[];
   updateObjects: Update<ObjectChanges>[];
   updateFields: Update<FieldChanges>[];
+  // Noted before anything of them is made, written once all of the model is there.
+  noteFirstViews: string[];
+  firstViews: FirstView[];
   // Written once their object or the other end exists.
   waiting: string[];
   // A person must decide: nothing is written to this workspace.
@@ -222,6 +227,8 @@ const emptyPlan = (): Plan => ({
   createRelations: [],
   updateObjects: [],
   updateFields: [],
+  noteFirstViews: [],
+  firstViews: [],
   waiting: [],
   conflicts: [],
   leftAlone: [],
@@ -458,9 +465,13 @@ const planLeftAlone = (
   }
 };
 
+// noted: the objects whose first views an earlier write brought with it, and which are not written yet; asked: those that a person
+// wants written although they were made before.
 export const planWorkspace = (
   model: DataModel,
   objects: MetadataObject[],
+  noted: string[] = [],
+  asked: string[] = [],
 ): Plan => {
   const plan = emptyPlan();
 
@@ -488,6 +499,13 @@ export const planWorkspace = (
     planRelation(plan, relation, objects);
   }
   planLeftAlone(plan, model, objects);
+  plan.noteFirstViews = firstViewsToNote(model, objects).filter(
+    (object) => !noted.includes(object),
+  );
+  plan.firstViews = firstViewsOf(model, objects, [
+    ...noted,
+    ...asked,
+  ]);
 
   return plan;
 };
@@ -498,6 +516,7 @@ export const isMatched = (plan: Plan): boolean =>
   plan.createObjects.length === 0 &&
   plan.createFields.length === 0 &&
   plan.createRelations.length === 0 &&
+  plan.firstViews.length === 0 &&
   plan.updateObjects.length === 0 &&
   plan.updateFields.length === 0;
 
@@ -514,4 +533,5 @@ export const describePlan = (plan: Plan): string[] => [
   ...[...plan.updateObjects, ...plan.updateFields].map(
     ({ name, changes }) => `change ${name}: ${Object.keys(changes).join(', ')}`,
   ),
+  ...plan.firstViews.map(({ objectName }) => `arrange ${objectName}: first views`),
 ];

@@ -42,7 +42,7 @@ export const runOnAll = async (
       reports.push({
         workspaceId,
         status: 'failed',
-        written: { objects: 0, fields: 0, relations: 0, changes: 0 },
+        written: { objects: 0, fields: 0, relations: 0, changes: 0, views: 0 },
         present: {
           objects: 0,
           objectFields: 0,
@@ -68,7 +68,7 @@ export const asTable = (report: RunReport): string => {
       workspaceId,
       status,
       `${present.objects}/${present.objectFields}/${present.extendedFields}/${present.relations}`,
-      `${written.objects}/${written.fields}/${written.relations}/${written.changes}`,
+      `${written.objects}/${written.fields}/${written.relations}/${written.changes}/${written.views}`,
       seconds.toFixed(1),
     ],
   );
@@ -77,7 +77,7 @@ export const asTable = (report: RunReport): string => {
       'workspace',
       'status',
       'objects/fields/extended/relations',
-      'written: objects/fields/relations/changes',
+      'written: objects/fields/relations/changes/views',
       'seconds',
     ],
     ...rows,

@@ -90,11 +90,27 @@ export type FieldChanges = Partial<
   >
 >;
 
+// How the list of an object is to look, by the ids that its fields have in the workspace.
+export type FirstView = {
+  objectName: string;
+  objectMetadataId: string;
+  nameFieldId?: string;
+  columns: string[];
+  hidden: string[];
+  sort?: { fieldId: string; isDescending: boolean };
+  board?: { fieldId: string; name: string; values: string[] };
+};
+
 // How a workspace's metadata is read and written. createFields takes fields of one kind: plain ones, or relations.
+// notedFirstViews tells the objects whose first views are still to be written; noteFirstViews adds to them; writeFirstViews
+// writes the views and takes all notes away, both or neither.
 export type MetadataPort = {
   read(): Promise<MetadataObject[]>;
   createObject(object: CreateObject): Promise<void>;
   createFields(fields: CreateField[]): Promise<void>;
   updateObject(id: string, changes: ObjectChanges): Promise<void>;
   updateField(id: string, changes: FieldChanges): Promise<void>;
+  notedFirstViews(): Promise<string[]>;
+  noteFirstViews(objectNames: string[]): Promise<void>;
+  writeFirstViews(views: FirstView[]): Promise<void>;
 };
