@@ -70,9 +70,12 @@ class Outside:
         run("ip", "netns", "del", self.name, check=False)  # takes the pair of links with it
 
     def start(self, what: str, sources: list[str], seconds: float, *more: str, target: str = "") -> Child:
-        """One of crowd.py's clients; ``target`` is the droplet unless another address of it is given."""
+        """One of crowd.py's clients; ``target`` is the droplet unless another address of it is given.
+
+        The crowd has no machine of its own here: at the lowest priority it takes no processor time from the server and its visitor.
+        """
         command = [
-            "ip", "netns", "exec", self.name, sys.executable, "-I", str(CLIENT), what, target or self.droplet.address,
+            *(["nice", "-n", "19"] if what == "crowd" else []), "ip", "netns", "exec", self.name, sys.executable, "-I", str(CLIENT), what, target or self.droplet.address,
             "--sources", ",".join(sources), "--seconds", str(seconds), *more,
         ]  # fmt: skip
         child = Child(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))

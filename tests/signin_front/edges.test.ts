@@ -5,6 +5,7 @@ import { CLERK_LOOP_MEMORY_KEY, readClerkLoopMemory, writeClerkLoopMemory } from
 import { getClerkHomeAddress, getClerkReturnAddress, isTwentySignInPage } from '../../files/twenty/overlay/packages/twenty-front/src/modules/auth/clerk/getClerkReturnAddress.ts';
 import { findClerkKeyProblem, readClerkSettings } from '../../files/twenty/overlay/packages/twenty-front/src/modules/auth/clerk/readClerkSettings.ts';
 import { readSourceCodeUrl } from '../../files/twenty/overlay/packages/twenty-front/src/modules/auth/clerk/readSourceCodeUrl.ts';
+import { CLERK_SETUP_STEPS } from '../../files/twenty/overlay/packages/twenty-front/src/modules/auth/clerk/clerkSessionTypes.ts';
 import { endClerkSession, parseRetryAfter, readClerkExchangeAnswer, requestClerkSession } from '../../files/twenty/overlay/packages/twenty-front/src/modules/auth/clerk/requestClerkSession.ts';
 
 const CRM = 'http://10.77.1.10';
@@ -82,7 +83,10 @@ test('what an answer means; what is not understood is never a way in', () => {
   for (const waitingFor of ['no-room', 'too-many-organizations']) {
     assert.deepEqual(read(200, { status: 'workspace-provisioning', reason: waitingFor }), { kind: 'workspace-provisioning', waitingFor });
   }
-  assert.deepEqual(read(200, { status: 'workspace-provisioning', reason: '<b>' }), { kind: 'workspace-provisioning' });
+  for (const step of CLERK_SETUP_STEPS) {
+    assert.deepEqual(read(200, { status: 'workspace-provisioning', step }), { kind: 'workspace-provisioning', step });
+  }
+  assert.deepEqual(read(200, { status: 'workspace-provisioning', step: 'later', reason: '<b>' }), { kind: 'workspace-provisioning' });
   assert.deepEqual(read(401, BODY), { kind: 'unauthorized' });
   for (const status of [201, 204, 301, 400, 403, 404, 405, 429, 500, 502, 503]) {
     assert.equal(read(status, BODY).kind, 'unavailable');

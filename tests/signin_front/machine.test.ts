@@ -9,7 +9,7 @@ import {
   getClerkRetryDelay,
   INITIAL_CLERK_SESSION_STATE,
 } from '../../files/twenty/overlay/packages/twenty-front/src/modules/auth/clerk/clerkSessionMachine.ts';
-import { describeClerkSession } from '../../files/twenty/overlay/packages/twenty-front/src/modules/auth/clerk/describeClerkSession.ts';
+import { describeClerkSession, LONGER_THAN_USUAL_MS } from '../../files/twenty/overlay/packages/twenty-front/src/modules/auth/clerk/describeClerkSession.ts';
 import type {
   ClerkExchangeAnswer,
   ClerkIdentity,
@@ -150,7 +150,7 @@ for (const reason of ['workspace-provisioning', 'no-room', 'too-many-organizatio
     assert.equal(play.reason, reason);
     const waited = play.now - began;
     assert.ok(waited >= CLERK_WAIT_LIMITS[reason] && waited < CLERK_WAIT_LIMITS[reason] + 35_000, String(waited));
-    assert.ok(pauses.length < 70, `${pauses.length} requests`);
+    assert.ok(pauses.length < 80, `${pauses.length} requests`);
     assert.ok(pauses.every((pause, at) => at === 0 || pause >= pauses[at - 1]), 'never shorter');
     assert.deepEqual(play.send({ type: 'retry' }), ['exchange']);
     assert.deepEqual(play.send(letIn()), ['hand-over']);
@@ -172,6 +172,28 @@ test('waiting for a place, then for the workspace, are two waits, and each says 
   play.now += CLERK_WAIT_LIMITS['no-room'] - 1;
   play.send({ type: 'tick' }, answer({ kind: 'workspace-provisioning' }));
   assert.match(describeClerkSession(play.state).title, /Setting up/);
+});
+
+test('a workspace in the making: asked every two seconds at first, and the page says how far it is and what to do when it takes long', () => {
+  const play = new Play();
+  const began = play.now;
+  const steps = () => describeClerkSession(play.state).steps?.map(({ progress }) => progress);
+  play.send(signedIn(), answer({ kind: 'workspace-provisioning', step: 'announced' }));
+  assert.deepEqual(steps(), ['current', 'to-do', 'to-do']);
+  while (play.now - began < 30_000) {
+    const command = play.commands.at(-1);
+    assert.ok(command?.type === 'schedule' && command.delayMs <= 2_400, JSON.stringify(command));
+    play.now += command.delayMs;
+    play.send({ type: 'tick' });
+    assert.deepEqual(describeClerkSession(play.state).title, 'Setting up your workspace', 'the page does not flicker while it asks');
+    play.send(answer({ kind: 'workspace-provisioning', step: 'data-model' }));
+    assert.deepEqual(steps(), ['done', 'done', 'current']);
+  }
+  assert.match(describeClerkSession(play.state).text, /goes on by itself/);
+  play.now = began + LONGER_THAN_USUAL_MS;
+  play.send({ type: 'tick' }, answer({ kind: 'workspace-provisioning' }));
+  assert.match(describeClerkSession(play.state).text, /longer than usual.*nothing is lost.*tell whoever runs/);
+  assert.equal(steps(), undefined, 'a server that does not say how far it is');
 });
 
 test('being provisioned, then being added, are two waits', () => {

@@ -58,13 +58,25 @@ test('why a workspace is not made yet is told, where there is a reason', async (
   assert.deepEqual(answer.body, { status: 'workspace-provisioning', organizationId: 'org_2acme', reason: 'no-room' });
 });
 
+test('a workspace that is being made says how far it is, and lets nobody in before it has its data model', async () => {
+  const made = { workspaceId: 'workspace-1', status: 'active' as const };
+  for (const [step, tenant] of [
+    ['announced', null],
+    ['workspace', { workspaceId: null, status: 'provisioning' as const }],
+    ['workspace', { ...made, status: 'provisioning' as const, lacksDataModel: true }],
+    ['data-model', { ...made, lacksDataModel: true }],
+  ] as const) {
+    const { answer, done } = await ask({ findTenant: async () => tenant });
+    assert.deepEqual(answer.body, { status: 'workspace-provisioning', organizationId: 'org_2acme', step });
+    assert.deepEqual(done, [], 'nobody is looked up, nothing issued');
+  }
+  assert.equal((await ask({ findTenant: async () => ({ ...made, lacksDataModel: false }) })).answer.body.status, 'signed-in');
+  assert.equal((await ask({ findTenant: async () => ({ ...made, status: 'suspended', lacksDataModel: true }) })).answer.body.status, 'suspended');
+});
+
 test('each reason why not yet, and no token with it', async () => {
   const cases: Array<[string, Partial<ExchangePorts>, string?]> = [
     ['no-organization', {}, signed(without(claimsOf(), 'o'))],
-    ['workspace-provisioning', { findTenant: async () => null }],
-    ['workspace-provisioning', { findTenant: async () => ({ workspaceId: null, status: 'provisioning' }) }],
-    ['workspace-provisioning', { findTenant: async () => ({ workspaceId: 'workspace-1', status: 'provisioning' }) }],
-    ['workspace-provisioning', { findTenant: async () => ({ workspaceId: null, status: 'active' }) }],
     ['suspended', { findTenant: async () => ({ workspaceId: 'workspace-1', status: 'suspended' }) }],
     ['not-a-member', { isMember: async () => false }],
   ];

@@ -180,7 +180,9 @@ class Converger:
             newer = known is not None and known["updated_at"] > owner.updated_at
             told: Json = known["told"] if known is not None and newer else owner.told()
             async with self.provisioning:
-                made = await self.twenty.ensure(organization.organization_id, organization.name, slug, told)
+                made = await self.twenty.ensure(
+                    organization.organization_id, organization.name, slug, told, data_model=bool(self.data_model)
+                )
             if not newer:
                 await self.store.told_person(owner.user_id, told, owner.updated_at)
         outcome.done.append(f"workspace {made['workspaceId']} made" if made.get("created") else "workspace found")

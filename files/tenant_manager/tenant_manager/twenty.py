@@ -36,8 +36,9 @@ class Twenty:
             if not page["data"] or offset >= page["total"]:
                 return list(found.values())
 
-    async def ensure(self, organization_id: str, name: str, slug: str, owner: Json) -> Json:
-        body = {"name": name, "slug": slug, "owner": owner}
+    async def ensure(self, organization_id: str, name: str, slug: str, owner: Json, *, data_model: bool) -> Json:
+        """``data_model``: it follows, and nobody is let in before it is there."""
+        body = {"name": name, "slug": slug, "owner": owner, "dataModel": data_model}
         found: Json = await self.remote.ask(
             "PUT", f"/internal/tenants/{organization_id}", body=body, timeout=self.data_model_timeout
         )

@@ -3,6 +3,7 @@
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 
+import { ClerkTenantsModule } from 'src/auth/clerk/tenants/clerk-tenants.module';
 import { DataModelController } from 'src/data-model/data-model.controller';
 import { DataModelService } from 'src/data-model/data-model.service';
 import { LocksModule } from 'src/locks/locks.module';
@@ -27,6 +28,7 @@ import { WorkspaceCacheStorageModule } from 'src/engine/workspace-cache-storage/
     WorkspaceManyOrAllFlatEntityMapsCacheModule,
     WorkspaceCacheStorageModule,
     FeatureFlagModule,
+    ClerkTenantsModule,
     LocksModule,
   ],
   controllers: [DataModelController],

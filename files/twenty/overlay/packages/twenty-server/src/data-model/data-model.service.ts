@@ -6,6 +6,7 @@ import { InjectDataSource, InjectRepository } from '@nestjs/typeorm';
 import { WorkspaceActivationStatus } from 'twenty-shared/workspace';
 import { DataSource, In, Repository } from 'typeorm';
 
+import { ClerkStoreService } from 'src/auth/clerk/store/clerk-store.service';
 import { FirstViewsStore } from 'src/data-model/first-views.store';
 import { NestMetadataPort } from 'src/data-model/nest-metadata.port';
 import {
@@ -47,6 +48,7 @@ export class DataModelService {
     private readonly fieldMetadataRepository: Repository<FieldMetadataEntity>,
     @InjectDataSource()
     private readonly dataSource: DataSource,
+    private readonly clerkStore: ClerkStoreService,
     private readonly locks: LocksService,
     private readonly slots: WorkSlotsService,
     private readonly objectMetadataService: ObjectMetadataService,
@@ -76,20 +78,31 @@ export class DataModelService {
 
   // The workspace of a Clerk organisation; null where there is none.
   async findWorkspaceId(organizationId: string): Promise<string | null> {
-    const [row]: { workspace_id: string | null }[] =
-      await this.dataSource.query(
-        'SELECT workspace_id FROM clerk.organization WHERE organization_id = $1',
-        [organizationId],
-      );
+    const organization =
+      await this.clerkStore.findOrganization(organizationId);
 
-    return row?.workspace_id ?? null;
+    return organization?.workspaceId ?? null;
   }
 
   // Throws Busy when no slot or lock is to be had in time, and the signal's reason when it aborts.
   async run(
     workspaceId: string,
     mode: Mode,
-    { onProgress, signal, withViews }: RunOptions = {},
+    options: RunOptions = {},
+  ): Promise<WorkspaceReport> {
+    const report = await this.runWithoutLettingIn(workspaceId, mode, options);
+
+    if (mode === 'apply' && report.status === 'matched') {
+      await this.clerkStore.endWaitForDataModel(workspaceId);
+    }
+
+    return report;
+  }
+
+  private async runWithoutLettingIn(
+    workspaceId: string,
+    mode: Mode,
+    { onProgress, signal, withViews }: RunOptions,
   ): Promise<WorkspaceReport> {
     const { model } = readDataModel();
     const port = new NestMetadataPort(workspaceId, {

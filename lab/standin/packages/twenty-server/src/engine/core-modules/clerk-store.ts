@@ -30,17 +30,29 @@ export const findTenant = async (organizationId: string): Promise<Tenant | null>
     'SELECT workspace_id AS "workspaceId", status FROM clerk.organization WHERE organization_id = $1',
     [organizationId],
   );
-  return rows[0] ?? (await findWait(organizationId));
+  const reason = await findWait(organizationId);
+  if (rows[0]) return { ...rows[0], lacksDataModel: reason === 'data-model' };
+  return reason && reason !== 'data-model' ? { workspaceId: null, status: 'provisioning', waitingFor: reason } : null;
 };
 
-const findWait = async (organizationId: string): Promise<Tenant | null> => {
-  const { rows } = await database().query<{ reason: TenantWait }>('SELECT reason FROM clerk.waiting WHERE organization_id = $1', [
+type Wait = TenantWait | 'data-model';
+
+const findWait = async (organizationId: string): Promise<Wait | undefined> => {
+  const { rows } = await database().query<{ reason: Wait }>('SELECT reason FROM clerk.waiting WHERE organization_id = $1', [
     organizationId,
   ]);
-  return rows[0] ? { workspaceId: null, status: 'provisioning', waitingFor: rows[0].reason } : null;
+  return rows[0]?.reason;
 };
 
-export const setWait = async (organizationId: string, reason: TenantWait | null): Promise<void> => {
+export const endWaitForDataModel = async (workspaceId: string): Promise<void> => {
+  await database().query(
+    `DELETE FROM clerk.waiting w USING clerk.organization o
+      WHERE o.workspace_id = $1 AND w.organization_id = o.organization_id AND w.reason = 'data-model'`,
+    [workspaceId],
+  );
+};
+
+export const setWait = async (organizationId: string, reason: Wait | null): Promise<void> => {
   await database().query('DELETE FROM clerk.waiting WHERE organization_id = $1', [organizationId]);
   if (reason) await database().query('INSERT INTO clerk.waiting (organization_id, reason) VALUES ($1, $2)', [organizationId, reason]);
 };

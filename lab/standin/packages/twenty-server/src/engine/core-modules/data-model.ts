@@ -1,10 +1,10 @@
 // The data model, applied by the patchset's own planning to what the stand-in keeps of a workspace.
-import { runOnWorkspace, type ApplyOptions, type Mode, type WorkspaceReport } from '../../data-model/pure/apply';
+import { runOnWorkspace, type Mode, type WorkspaceReport } from '../../data-model/pure/apply';
 import { lockKeyOf, readDataModel } from '../../data-model/pure/data-model';
 import { type MetadataObject, type MetadataOption, type MetadataPort } from '../../data-model/pure/workspace-metadata';
 import { createField, createObject, updateField, updateObject, type CreateFieldInput } from '../metadata-modules/metadata.service';
 import { type Field, loadModel, type ObjectWithFields, relationTypeOf } from '../metadata-modules/model';
-import { locked } from './clerk-store';
+import { endWaitForDataModel, locked } from './clerk-store';
 import { database } from './database';
 
 export const listWorkspaceIds = async (): Promise<string[]> => {
@@ -51,9 +51,12 @@ const portOf = (workspaceId: string): MetadataPort => ({
   writeFirstViews: async () => undefined,
 });
 
-export const runDataModel = (workspaceId: string, mode: Mode, options: ApplyOptions = {}): Promise<WorkspaceReport> => {
-  const work = () => runOnWorkspace(portOf(workspaceId), readDataModel().model, workspaceId, mode, options);
-  return mode === 'apply' ? locked([lockKeyOf(workspaceId)], work) : work();
+export const runDataModel = async (workspaceId: string, mode: Mode): Promise<WorkspaceReport> => {
+  const work = () => runOnWorkspace(portOf(workspaceId), readDataModel().model, workspaceId, mode);
+  if (mode !== 'apply') return work();
+  const report = await locked([lockKeyOf(workspaceId)], work);
+  if (report.status === 'matched') await endWaitForDataModel(workspaceId);
+  return report;
 };
 
 export const describeDataModel = async () => ({ model: readDataModel().hash, workspaces: await listWorkspaceIds() });

@@ -92,12 +92,12 @@ const setRole = async (client: PoolClient, userId: string, workspaceId: string, 
 
 const ensureTenant = answering(
   (request) => readTenant(request.params.organizationId as string, request.body),
-  async ({ organizationId, name, owner }, response) => {
+  async ({ organizationId, name, owner, getsDataModel }, response) => {
     const user = await ensureUser(owner);
     return locked([`organization ${organizationId}`], async (client) => {
       const known = await describe(organizationId);
       if (known) return { ...known, created: false };
-      await setWait(organizationId, null);
+      await setWait(organizationId, getsDataModel ? 'data-model' : null);
       const { rows } = await database().query<Workspace>(
         `INSERT INTO core.workspace ("displayName", subdomain, "inviteHash", "activationStatus")
          VALUES ('', $1, $2, 'PENDING_CREATION') RETURNING *`,

@@ -7,6 +7,7 @@ import type {
   ClerkSessionEvent,
   ClerkSessionState,
   ClerkSessionStep,
+  ClerkSetupStep,
   ClerkStopReason,
   ClerkWaitReason,
   ClerkWaitSeries,
@@ -49,6 +50,9 @@ const LONGEST_DELAY_MS = 10_000;
 const LONGEST_ASKED_DELAY_MS = 60_000;
 /* A place becomes free when somebody else leaves, or the operator makes room: not in seconds. */
 const PLACE_DELAY_S = 30;
+/* A workspace is most often made within seconds: a person does not wait longer for the next question than for the workspace. */
+const SOON_READY_MS = 30_000;
+const SOON_READY_DELAY_MS = 2_000;
 
 /* Back-off that doubles by halves, ten seconds at most; up to a fifth more or less, so that many pages do not ask at once. */
 export const getClerkRetryDelay = (
@@ -157,20 +161,27 @@ const waitFor = (
   retryAfterSeconds: number | null,
   state: Extract<ClerkSessionState, { phase: 'exchanging' }>,
   around: Surroundings,
+  step?: ClerkSetupStep,
 ): ClerkSessionStep => {
-  const series =
-    state.series?.reason === reason
-      ? { ...state.series, attempt: state.series.attempt + 1 }
-      : { reason, attempt: 1, startedAt: around.now };
+  const isSame = state.series?.reason === reason;
+  const series: ClerkWaitSeries = {
+    reason,
+    attempt: isSame ? (state.series?.attempt ?? 0) + 1 : 1,
+    startedAt: isSame ? (state.series?.startedAt ?? 0) : around.now,
+    askedAt: around.now,
+    ...(step === undefined ? {} : { step }),
+  };
 
   if (around.now - series.startedAt >= CLERK_WAIT_LIMITS[reason]) {
     return stop(reason, state.identity, around);
   }
 
-  const delayMs = getClerkRetryDelay(
-    series.attempt,
-    around.random,
-    retryAfterSeconds,
+  const delayMs = Math.min(
+    getClerkRetryDelay(series.attempt, around.random, retryAfterSeconds),
+    reason === 'workspace-provisioning' &&
+      around.now - series.startedAt < SOON_READY_MS
+      ? Math.round(SOON_READY_DELAY_MS * (0.8 + 0.4 * around.random))
+      : Infinity,
   );
 
   return {
@@ -226,7 +237,7 @@ const takeAnswer = (
         : onceMoreWithFreshToken();
     case 'workspace-provisioning':
       return answer.waitingFor === undefined
-        ? waitFor(answer.kind, null, state, around)
+        ? waitFor(answer.kind, null, state, around, answer.step)
         : waitFor(answer.waitingFor, PLACE_DELAY_S, state, around);
     case 'not-a-member':
       return waitFor(answer.kind, null, state, around);

@@ -35,10 +35,23 @@ export const CLERK_WORKSPACE_WAITS = [
 
 export type ClerkWorkspaceWait = (typeof CLERK_WORKSPACE_WAITS)[number];
 
+/* How far a workspace is that is just being made, in this order; the server's words. */
+export const CLERK_SETUP_STEPS = [
+  'announced',
+  'workspace',
+  'data-model',
+] as const;
+
+export type ClerkSetupStep = (typeof CLERK_SETUP_STEPS)[number];
+
 export type ClerkExchangeAnswer =
   | { kind: 'signed-in'; session: ClerkExchangedSession }
   | { kind: 'no-organization' }
-  | { kind: 'workspace-provisioning'; waitingFor?: ClerkWorkspaceWait }
+  | {
+      kind: 'workspace-provisioning';
+      waitingFor?: ClerkWorkspaceWait;
+      step?: ClerkSetupStep;
+    }
   | { kind: 'not-a-member' }
   | { kind: 'suspended' }
   /* What Clerk says of the person: not let in for now (locked), or until somebody takes it back (banned). */
@@ -74,6 +87,9 @@ export type ClerkWaitSeries = {
   reason: ClerkWaitReason;
   attempt: number;
   startedAt: number;
+  /* When the last answer came. */
+  askedAt: number;
+  step?: ClerkSetupStep;
 };
 
 export type ClerkSessionState =

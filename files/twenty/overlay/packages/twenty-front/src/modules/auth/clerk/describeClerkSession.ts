@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: AGPL-3.0-only
-import type { ClerkSessionState, ClerkStopReason } from './clerkSessionTypes';
+import {
+  CLERK_SETUP_STEPS,
+  type ClerkSessionState,
+  type ClerkSetupStep,
+  type ClerkStopReason,
+  type ClerkWaitSeries,
+} from './clerkSessionTypes';
 
 export type ClerkPageAction = 'retry' | 'choose-organization' | 'sign-out';
 
@@ -8,6 +14,8 @@ export type ClerkPageDescription = {
   text: string;
   isProblem: boolean;
   actions: { action: ClerkPageAction; label: string }[];
+  /* What is made one after the other, where the page waits for that. */
+  steps?: { label: string; progress: 'done' | 'current' | 'to-do' }[];
 };
 
 const TRY_AGAIN = { action: 'retry', label: 'Try again' } as const;
@@ -108,6 +116,42 @@ const inProgress = (title: string, text = ''): ClerkPageDescription => ({
   actions: [],
 });
 
+const SETUP_STEPS: Record<ClerkSetupStep, string> = {
+  announced: 'Hearing of your organization',
+  workspace: 'Making the workspace',
+  'data-model': 'Adding objects and fields',
+};
+
+/* After this (ms) a person reads what to do. */
+export const LONGER_THAN_USUAL_MS = 120_000;
+
+const settingUp = ({
+  step,
+  startedAt,
+  askedAt,
+}: ClerkWaitSeries): ClerkPageDescription => {
+  const place = step === undefined ? -1 : CLERK_SETUP_STEPS.indexOf(step);
+
+  return {
+    ...inProgress(
+      'Setting up your workspace',
+      askedAt - startedAt < LONGER_THAN_USUAL_MS
+        ? 'This takes a few seconds, and some minutes when many are made at once. The page goes on by itself.'
+        : 'It takes longer than usual; nothing is lost. You can close this page and come back later. If it is not ready in ten minutes, tell whoever runs this CRM.',
+    ),
+    actions: [OTHER_ORGANIZATION, SIGN_OUT],
+    ...(place === -1
+      ? {}
+      : {
+          steps: CLERK_SETUP_STEPS.map((known, index) => ({
+            label: SETUP_STEPS[known],
+            progress:
+              index < place ? 'done' : index === place ? 'current' : 'to-do',
+          })),
+        }),
+  };
+};
+
 /* What a person reads while the CRM is not open. */
 export const describeClerkSession = (
   state: ClerkSessionState,
@@ -119,17 +163,10 @@ export const describeClerkSession = (
       return inProgress('Taking you to sign-in');
     case 'exchanging':
     case 'waiting':
-      switch (
-        state.phase === 'waiting' ? state.series.reason : state.series?.reason
-      ) {
-        case 'workspace-provisioning':
-          return {
-            ...inProgress(
-              'Setting up your workspace',
-              'This takes a few seconds, and some minutes when many are made at once. The page goes on by itself.',
-            ),
-            actions: [OTHER_ORGANIZATION, SIGN_OUT],
-          };
+      if (state.series?.reason === 'workspace-provisioning') {
+        return settingUp(state.series);
+      }
+      switch (state.series?.reason) {
         case 'no-room':
           return {
             ...inProgress(

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-only
 import {
+  CLERK_SETUP_STEPS,
   CLERK_WORKSPACE_WAITS,
   type ClerkExchangeAnswer,
   type ClerkExchangedSession,
@@ -96,9 +97,13 @@ export const readClerkExchangeAnswer = (
         (reason) => reason === body.reason,
       );
 
-      return waitingFor === undefined
-        ? { kind: body.status }
-        : { kind: body.status, waitingFor };
+      const step = CLERK_SETUP_STEPS.find((known) => known === body.step);
+
+      return {
+        kind: body.status,
+        ...(waitingFor === undefined ? {} : { waitingFor }),
+        ...(step === undefined ? {} : { step }),
+      };
     }
     case 'no-organization':
     case 'not-a-member':

@@ -14,6 +14,23 @@ const StyledProgress = styled.div`
   margin-top: ${({ theme }) => theme.spacing(6)};
 `;
 
+const StyledSteps = styled.ol`
+  color: ${({ theme }) => theme.font.color.primary};
+  list-style: none;
+  margin: ${({ theme }) => theme.spacing(6)} 0 0;
+  padding: 0;
+`;
+
+const StyledStep = styled.li<{ isReached: boolean }>`
+  display: flex;
+  gap: ${({ theme }) => theme.spacing(2)};
+  opacity: ${({ isReached }) => (isReached ? 1 : 0.5)};
+
+  &[aria-current='step'] {
+    font-weight: ${({ theme }) => theme.font.weight.medium};
+  }
+`;
+
 const StyledActions = styled.div`
   display: flex;
   flex-direction: column;
@@ -30,7 +47,8 @@ type ClerkStatusPageProps = {
 /* What stands in the CRM's place while a sign-in is checked, waited for, refused or ended. */
 export const ClerkStatusPage = ({ state }: ClerkStatusPageProps) => {
   const { retry, signOut, chooseOrganization } = useClerkAuth();
-  const { title, text, isProblem, actions } = describeClerkSession(state);
+  const { title, text, isProblem, actions, steps } =
+    describeClerkSession(state);
   const isPassing = !isProblem && actions.length === 0;
 
   const handlers: Record<ClerkPageAction, () => void> = {
@@ -51,6 +69,20 @@ export const ClerkStatusPage = ({ state }: ClerkStatusPageProps) => {
         <StyledProgress>
           <Loader />
         </StyledProgress>
+      )}
+      {steps !== undefined && (
+        <StyledSteps>
+          {steps.map(({ label, progress }) => (
+            <StyledStep
+              key={label}
+              isReached={progress !== 'to-do'}
+              aria-current={progress === 'current' ? 'step' : undefined}
+            >
+              <span aria-hidden>{progress === 'done' ? '✓' : '·'}</span>
+              {label}
+            </StyledStep>
+          ))}
+        </StyledSteps>
       )}
       {actions.length > 0 && (
         <StyledActions>

@@ -22,10 +22,15 @@ export const TENANT_WAITS = ['no-room', 'too-many-organizations'] as const;
 
 export type TenantWait = (typeof TENANT_WAITS)[number];
 
+// How far a workspace is that is being made: Clerk's message is on its way, the workspace is made, it gets the data model.
+export type SetupStep = 'announced' | 'workspace' | 'data-model';
+
 export type Tenant = {
   workspaceId: string | null;
   status: 'provisioning' | 'active' | 'suspended';
   waitingFor?: TenantWait;
+  // Made, and without the data model yet: nobody is let in before it is whole.
+  lacksDataModel?: boolean;
 };
 
 // What the exchange needs of the world; Twenty and the stand-in give each their own.
@@ -72,7 +77,12 @@ export type Outcome =
       workspaceId: string;
       tokens: Tokens;
     }
-  | { kind: WaitingStatus; session: ClerkSession; waitingFor?: TenantWait }
+  | {
+      kind: WaitingStatus;
+      session: ClerkSession;
+      waitingFor?: TenantWait;
+      step?: SetupStep;
+    }
   | { kind: 'elsewhere'; session: ClerkSession; home: string }
   | { kind: 'refused'; reason: TokenRefusal | 'unknown-person' }
   | { kind: 'too-often' }
@@ -140,12 +150,19 @@ const decide = async (
   if (tenant?.status === 'suspended') {
     return { kind: 'suspended', session };
   }
-  if (tenant?.status !== 'active' || tenant.workspaceId === null) {
-    return {
-      kind: 'workspace-provisioning',
-      session,
-      waitingFor: tenant?.waitingFor,
-    };
+  if (tenant === null) {
+    return { kind: 'workspace-provisioning', session, step: 'announced' };
+  }
+  if (tenant.waitingFor !== undefined) {
+    const { waitingFor } = tenant;
+
+    return { kind: 'workspace-provisioning', session, waitingFor };
+  }
+  if (tenant.status !== 'active' || tenant.workspaceId === null) {
+    return { kind: 'workspace-provisioning', session, step: 'workspace' };
+  }
+  if (tenant.lacksDataModel) {
+    return { kind: 'workspace-provisioning', session, step: 'data-model' };
   }
 
   const userId = await findPerson(
@@ -323,6 +340,7 @@ export const answerOf = (outcome: Outcome): Answer => {
           ...(outcome.waitingFor === undefined
             ? {}
             : { reason: outcome.waitingFor }),
+          ...(outcome.step === undefined ? {} : { step: outcome.step }),
         },
       };
   }

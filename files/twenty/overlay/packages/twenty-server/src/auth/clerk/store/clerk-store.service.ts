@@ -21,13 +21,21 @@ export type ClerkOrganization = {
   workspaceId: string | null;
   ownerClerkUserId: string;
   status: 'provisioning' | 'active' | 'suspended';
+  lacksDataModel: boolean;
 };
+
+// Beside the tenant manager's reasons: the workspace is made, and the data model is not in it yet.
+const DATA_MODEL = 'data-model';
 
 const ORGANIZATION_COLUMNS = `
   organization.organization_id AS "organizationId",
   workspace.id AS "workspaceId",
   organization.owner_clerk_user_id AS "ownerClerkUserId",
-  CASE WHEN workspace.id IS NULL THEN 'provisioning' ELSE organization.status END AS status`;
+  CASE WHEN workspace.id IS NULL THEN 'provisioning' ELSE organization.status END AS status,
+  EXISTS (
+    SELECT FROM clerk.waiting wait
+     WHERE wait.organization_id = organization.organization_id AND wait.reason = '${DATA_MODEL}'
+  ) AS "lacksDataModel"`;
 
 const ORGANIZATION_TABLES = `
   clerk.organization organization
@@ -141,7 +149,7 @@ export class ClerkStoreService implements OnModuleInit {
     waitingFor: TenantWait;
   } | null> {
     const [row] = await this.dataSource.query(
-      `SELECT reason FROM clerk.waiting WHERE organization_id = $1`,
+      `SELECT reason FROM clerk.waiting WHERE organization_id = $1 AND reason <> '${DATA_MODEL}'`,
       [organizationId],
     );
 
@@ -152,7 +160,7 @@ export class ClerkStoreService implements OnModuleInit {
 
   async setWait(
     organizationId: string,
-    reason: TenantWait | null,
+    reason: TenantWait | typeof DATA_MODEL | null,
   ): Promise<void> {
     await (reason === null
       ? this.dataSource.query(
@@ -164,6 +172,16 @@ export class ClerkStoreService implements OnModuleInit {
            ON CONFLICT (organization_id) DO UPDATE SET reason = excluded.reason`,
           [organizationId, reason],
         ));
+  }
+
+  // The data model is in the workspace: whoever waits for it is let in.
+  async endWaitForDataModel(workspaceId: string): Promise<void> {
+    await this.dataSource.query(
+      `DELETE FROM clerk.waiting wait USING clerk.organization organization
+        WHERE organization.workspace_id = $1 AND wait.organization_id = organization.organization_id
+          AND wait.reason = '${DATA_MODEL}'`,
+      [workspaceId],
+    );
   }
 
   async listOrganizations(

@@ -171,7 +171,10 @@ export class ClerkTenantsService {
           organizationId,
           owner.clerkUserId,
         );
-        await this.store.setWait(organizationId, null);
+        await this.store.setWait(
+          organizationId,
+          input.getsDataModel ? 'data-model' : null,
+        );
 
         const workspace = await this.ensureActiveWorkspace(
           input,

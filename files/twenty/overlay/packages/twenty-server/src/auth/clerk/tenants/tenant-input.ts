@@ -19,6 +19,8 @@ export type TenantInput = {
   name: string;
   slug?: string;
   owner: ClerkPerson;
+  // The data model follows: nobody is let in before it is there.
+  getsDataModel: boolean;
 };
 
 export type Validated<Value> =
@@ -146,6 +148,7 @@ export const readTenant = (
     organizationId,
     name: (fields.name as string).trim(),
     ...(fields.slug ? { slug: fields.slug as string } : {}),
+    getsDataModel: fields.dataModel === true,
     owner: (owner as { value: ClerkPerson }).value,
   }));
 };
