@@ -92,7 +92,7 @@ export class DataModelService {
   ): Promise<WorkspaceReport> {
     const report = await this.runWithoutLettingIn(workspaceId, mode, options);
 
-    if (mode === 'apply' && report.status === 'matched') {
+    if (report.status === 'matched') {
       await this.clerkStore.endWaitForDataModel(workspaceId);
     }
 

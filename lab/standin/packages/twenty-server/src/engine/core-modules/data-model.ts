@@ -53,8 +53,7 @@ const portOf = (workspaceId: string): MetadataPort => ({
 
 export const runDataModel = async (workspaceId: string, mode: Mode): Promise<WorkspaceReport> => {
   const work = () => runOnWorkspace(portOf(workspaceId), readDataModel().model, workspaceId, mode);
-  if (mode !== 'apply') return work();
-  const report = await locked([lockKeyOf(workspaceId)], work);
+  const report = await (mode === 'apply' ? locked([lockKeyOf(workspaceId)], work) : work());
   if (report.status === 'matched') await endWaitForDataModel(workspaceId);
   return report;
 };
