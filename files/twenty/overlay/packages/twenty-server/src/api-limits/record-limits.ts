@@ -13,8 +13,8 @@ const refuse = (problem: string | undefined) => {
   }
 };
 
-export const refuseLargePage = (args: Readonly<Record<string, unknown>>) =>
-  refuse(findPageProblem(args));
+export const refuseLargePage = (args: object) =>
+  refuse(findPageProblem(args as Readonly<Record<string, unknown>>));
 
 export const refuseManyRows = <
   Found extends { relationResults: readonly unknown[] },

@@ -78,7 +78,7 @@ export class OneSchemaYogaDriver extends YogaDriver<'express'> {
 
     this.yoga = yoga;
     app.use(yoga.graphqlEndpoint, (req: Request, res: Response) =>
-      yoga(req, res, { req, res }),
+      yoga(req, res, { req, res } as ServerContext as never),
     );
   }
 }

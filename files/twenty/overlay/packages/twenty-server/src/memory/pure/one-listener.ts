@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-only
 
-type Listener = (...values: never[]) => void;
+// As Node's emitters have it: what a listener is given is the emitter's to say.
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+type Listener = (...values: any[]) => void;
 type Emitter = { on(event: string, listener: Listener): unknown };
 
 /** Listen to an event once and for all: who asks to listen to it later is not added, and so not kept alive. */

@@ -13,6 +13,6 @@ export class WorkspaceBoundStorageService extends FileStorageService {
     super({
       getCurrentDriver: () =>
         new WorkspaceBoundDriver(fileStorageDriverFactory.getCurrentDriver()),
-    } as FileStorageDriverFactory);
+    } as unknown as FileStorageDriverFactory);
   }
 }
